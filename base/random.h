@@ -1,0 +1,14 @@
+/* random.h - unpredictable bytes.  Not for the pure folders: they are given
+ * randomness as an argument. */
+#ifndef BASE_RANDOM_H
+#define BASE_RANDOM_H
+
+#include <stddef.h>
+
+/* Fill n bytes from the system's generator (libsodium). */
+void random_bytes(void *out, size_t n);
+
+/* Tests only: a seed makes the bytes repeatable; NULL ends that. */
+void random_set(const unsigned char seed[32]);
+
+#endif

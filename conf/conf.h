@@ -1,0 +1,123 @@
+/* conf.h - what the operator said, read once, shared by counting. */
+#ifndef CONF_CONF_H
+#define CONF_CONF_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+struct conf_listener {
+    struct str address; /* 127.0.0.1 or ::1 or 0.0.0.0 or :: */
+    unsigned port;      /* 0: any (tests) */
+    bool tls;
+    bool direct; /* certificate without SNI: the default certificate */
+};
+
+struct conf_certificate {
+    struct str cert; /* path of a PEM chain */
+    struct str key;  /* path of a PEM key, 0600 or start is refused */
+};
+
+enum conf_ports { PORTS_FORWARD, PORTS_EXPOSE };
+
+struct conf_backend {
+    struct str name;
+    struct str address; /* IP literal */
+    unsigned port;
+    enum conf_ports ports;  /* how user ports are reached */
+    unsigned streams;       /* its --max-streams-per-sandbox; 16 */
+    bool egress;            /* its sandboxes have a way out */
+    bool adopt;             /* sandboxes without a record: report or remove */
+};
+
+struct conf_template {
+    struct str id;      /* templateID in answers: [a-z0-9]+ */
+    struct str *names;  /* aliases it is asked by */
+    unsigned name_count;
+    struct str backend; /* a backend's name */
+    struct str backend_template;
+    unsigned cpu_count, memory_mb, disk_mb; /* for list and detail */
+    struct str user;    /* default Linux user; "user" */
+    struct str workdir; /* default working directory; "" = the user's home */
+};
+
+/* One snapshot.  All texts belong to it. */
+struct conf {
+    unsigned refs;
+    struct str file;
+    struct str domain;        /* "sandgate.localhost", lower case, no port */
+    struct conf_listener *listeners;
+    unsigned listener_count;
+    struct conf_certificate *certificates;
+    unsigned certificate_count; /* the first is the default one */
+    struct str *direct_hosts;   /* hosts with header routing: localhost, ... */
+    unsigned direct_host_count;
+    struct conf_listener status; /* port 0: none */
+    struct conf_backend *backends;
+    unsigned backend_count;
+    struct conf_template *templates;
+    unsigned template_count;
+    struct str store_path;      /* SQLite file */
+    unsigned char secret[32];   /* of secret_file: keys' hashes and tokens */
+    struct str access_log;      /* path, "-" or "" */
+    struct str log;             /* path or "-" */
+    int log_level;              /* enum log_level */
+    int64_t timeout_default_s;  /* 300 */
+    int64_t timeout_max_s;      /* 86400: above it 400 */
+    int64_t files_max_bytes;    /* limit of one uploaded file */
+    int64_t api_body_max_bytes; /* 256 KiB */
+    int64_t connections_max;    /* 0: from RLIMIT_NOFILE */
+    int64_t idle_s;             /* keep-alive, 620 */
+    int64_t head_timeout_s;     /* 10 */
+    int64_t drain_s;            /* 30 */
+    int64_t create_timeout_s;   /* 55 */
+    bool trust_proxies;         /* reserved: false */
+};
+
+/* Where mistakes go: one call each, in the order of the file. */
+struct conf_report {
+    void (*say)(void *arg, struct str file, unsigned line, unsigned column,
+                const char *what);
+    void *arg;
+    unsigned count; /* mistakes so far */
+};
+
+/*
+ * Read and check the whole file and the files it names.  Every mistake is
+ * reported, not the first only: unknown key (with the nearest known one),
+ * wrong type, out of range, duplicate, missing, a reference to a name that
+ * is not there, a file that cannot be read, a secret that others can read
+ * or that is too short.
+ *
+ * path  of the YAML file
+ * out   given: conf_unref(); NULL on error
+ *
+ * Errors: E_BAD_FIELD (report->count > 0), E_SYSTEM, E_NOMEM.
+ */
+MUST_USE enum err conf_load(const char *path, struct conf_report *report,
+                            struct conf **out);
+
+/* One more holder; returns c. */
+struct conf *conf_ref(struct conf *c);
+
+/* Taken: one holder less; *c becomes NULL, the secret is wiped with the last
+ * holder.  *c may be NULL. */
+void conf_unref(struct conf **c);
+
+/* The template asked for by its id or one of its names; NULL if none. */
+const struct conf_template *conf_template(const struct conf *c,
+                                          struct str name);
+
+/* The backend of that name; NULL if none. */
+const struct conf_backend *conf_backend(const struct conf *c, struct str name);
+
+/* Write the example file with every key (from options.def). */
+void conf_print_example(FILE *out);
+
+/* Write the reference of all keys as Markdown (from options.def). */
+void conf_print_reference(FILE *out);
+
+#endif

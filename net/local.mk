@@ -1,0 +1,19 @@
+%C%_PUBLIC = %D%/loop.h %D%/tls.h %D%/server.h %D%/client.h
+EXTRA_DIST += %D%/README
+noinst_LIBRARIES += %D%/libnet.a %D%/libllhttp.a
+%C%_libnet_a_SOURCES = $(%C%_PUBLIC)
+
+# llhttp comes as C sources; copied into the build tree, compiled without the
+# house's warnings.
+%C%_libllhttp_a_SOURCES =
+nodist_%C%_libllhttp_a_SOURCES = %D%/llhttp_api.c %D%/llhttp_http.c \
+	%D%/llhttp_llhttp.c
+%C%_libllhttp_a_CPPFLAGS = -I$(LLHTTP_INCLUDE)/llhttp -DLLHTTP_STRICT_MODE=1
+%C%_libllhttp_a_CFLAGS = $(HARD_CFLAGS) $(SAN_CFLAGS) -O2 -w
+CLEANFILES += $(nodist_%C%_libllhttp_a_SOURCES)
+%D%/llhttp_api.c: $(LLHTTP_SRC)/api.c
+	$(AM_V_GEN)mkdir -p %D% && cp $(LLHTTP_SRC)/api.c $@
+%D%/llhttp_http.c: $(LLHTTP_SRC)/http.c
+	$(AM_V_GEN)mkdir -p %D% && cp $(LLHTTP_SRC)/http.c $@
+%D%/llhttp_llhttp.c: $(LLHTTP_SRC)/llhttp.c
+	$(AM_V_GEN)mkdir -p %D% && cp $(LLHTTP_SRC)/llhttp.c $@

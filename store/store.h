@@ -1,0 +1,125 @@
+/* store.h - the records: read from memory, written durably.  Knows no HTTP.
+ *
+ * One writer thread owns the SQLite file (WAL, synchronous=FULL) and is known
+ * to store/ alone.  Reads answer from memory and never wait. */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "model/key.h"
+#include "model/sandbox.h"
+
+struct store;
+
+/* Never a bool: "never say gone when it is unknown" is a type that
+ * -Wswitch-enum checks. */
+enum found { FOUND, ABSENT, UNKNOWN };
+
+/* The outcome of creating by an Idempotency-Key. */
+struct idempotency {
+    struct str team;
+    struct str key;
+    unsigned char request[32]; /* hash of the request's body */
+    struct str sandbox;        /* id that the create used */
+    int64_t at_ms;             /* wall; rows are dropped after 24 h */
+    bool done;                 /* answered 201; else running or lost */
+};
+
+enum change_kind {
+    CHANGE_PUT_SANDBOX,     /* insert, or replace the row of that id */
+    CHANGE_DROP_SANDBOX,    /* remove the row of sandbox->id */
+    CHANGE_PUT_KEY,         /* number 0: the store gives the next one */
+    CHANGE_REVOKE_KEY,      /* key->number, key->revoked_ms */
+    CHANGE_PUT_IDEMPOTENCY, /* insert or replace */
+    CHANGE_DROP_IDEMPOTENCY
+};
+
+/* One change of one row.  What it points to is copied by store_commit(). */
+struct change {
+    enum change_kind kind;
+    const struct sandbox *sandbox;
+    const struct key *key;
+    const struct idempotency *idempotency;
+    /* CHANGE_PUT_SANDBOX and DROP: must hold for the present row, or the
+     * whole commit fails with E_CONFLICT. */
+    enum { IF_ANY, IF_ABSENT, IF_STATE } condition;
+    enum sandbox_state if_state; /* IF_STATE: and the same life */
+    uint64_t if_life;
+};
+
+/* done runs in store_turn(), never inside store_commit(). */
+typedef void store_done(void *arg, enum err err);
+
+/*
+ * Open (and make, mode 0600) the file, read all rows, start the thread.
+ * An SQLite file that cannot be read: E_STORE, with the reason logged.
+ * A file whose marker row is missing although the marker file beside it says
+ * that it once had rows opens in the state UNKNOWN: every find is UNKNOWN
+ * and every commit E_STORE (threats.md S-03).
+ *
+ * out  given: store_close()
+ * Errors: E_STORE, E_SYSTEM, E_NOMEM.
+ */
+MUST_USE enum err store_open(struct str path, struct store **out);
+
+/* Becomes readable when store_turn() has something to do. */
+int store_fd(const struct store *s);
+
+/* Take what the thread has done: memory is brought up to date, done
+ * functions run.  Call when store_fd() is readable. */
+void store_turn(struct store *s);
+
+/* out: borrowed until the next store_turn(); sandbox_ref() to keep it.  NULL
+ * unless FOUND.  Rows in every state are found. */
+enum found store_find_sandbox(struct store *s, struct str id,
+                              const struct sandbox **out);
+
+/* The key of that hash; a revoked one is ABSENT.  *out by value. */
+enum found store_find_key(struct store *s,
+                          const unsigned char hash[KEY_HASH_BYTES],
+                          struct key *out);
+
+/* out: borrowed until the next store_turn(). */
+enum found store_find_idempotency(struct store *s, struct str team,
+                                  struct str key,
+                                  const struct idempotency **out);
+
+/* Every sandbox row (of team, or of all when team is absent), in no order,
+ * as an array in the arena: borrowed until the next store_turn().  Returns
+ * UNKNOWN (and nothing) when the store cannot tell. */
+enum found store_list_sandboxes(struct store *s, struct str team,
+                                struct arena *a,
+                                const struct sandbox ***out, unsigned *count);
+
+/* Every key row, newest last, likewise. */
+enum found store_list_keys(struct store *s, struct arena *a,
+                           const struct key **out, unsigned *count);
+
+/*
+ * Queue the changes as one unit; done is called when they are durable (E_OK)
+ * or have failed as a whole (E_CONFLICT, E_STORE).  Memory shows them just
+ * before done(E_OK) runs.  Nothing may be answered to a client before.
+ *
+ * changes  borrowed during the call
+ * done     may be NULL
+ *
+ * Errors (done is not called then): E_FULL, E_STORE, E_NOMEM.
+ */
+MUST_USE enum err store_commit(struct store *s, const struct change *changes,
+                               unsigned count, store_done *done, void *arg);
+
+/* For the CLI: run store_turn() until nothing is queued, at most ms. */
+MUST_USE enum err store_flush(struct store *s, int ms);
+
+/* Another process' writes are seen within 1 s; this looks at once. */
+void store_look(struct store *s);
+
+/* Taken: waits for the queue to be written, joins the thread; *s is NULL. */
+void store_close(struct store **s);
+
+#endif

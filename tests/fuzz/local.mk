@@ -1,0 +1,1 @@
+# Fuzzers, one program a parser; built by make fuzz.

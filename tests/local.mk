@@ -1,0 +1,11 @@
+# A layer's test links that layer and the ones below it, nothing above: an
+# upward call is a link error.  One fragment per folder.
+include tests/unit/base.mk
+include tests/unit/conf.mk
+include tests/unit/auth.mk
+include tests/unit/store.mk
+include tests/unit/net.mk
+include tests/unit/translate.mk
+include tests/unit/live.mk
+include tests/unit/gateway.mk
+include tests/fuzz/local.mk

@@ -1,0 +1,1 @@
+# check_live: the tests of live/ and of what lies below it.

@@ -1,4 +1,4 @@
-%C%_PUBLIC =
+%C%_PUBLIC = %D%/op.h %D%/ops.def %D%/envelope.h %D%/exec.h %D%/fault.h
 EXTRA_DIST += %D%/README
 noinst_LIBRARIES += %D%/libtranslate.a
 %C%_libtranslate_a_SOURCES = $(%C%_PUBLIC)

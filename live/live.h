@@ -1,0 +1,155 @@
+/* live.h - what outlives a request: the root of live/, calls, passengers. */
+#ifndef LIVE_LIVE_H
+#define LIVE_LIVE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "conf/conf.h"
+#include "model/sandbox.h"
+#include "net/client.h"
+#include "net/loop.h"
+#include "store/store.h"
+#include "translate/op.h"
+
+struct live;
+
+/*
+ * Owns jobs, live objects, back ends' health and slots, expiry.
+ * loop, pools, store  borrowed, longer-lived
+ * conf                counted
+ * Starts: registers the templates at each back end, reconciles records with
+ * it (again after it came back from being down), arms expiry.
+ * out  given: live_free().  Errors: E_NOMEM.
+ */
+MUST_USE enum err live_new(struct loop *loop, struct pools *pools,
+                           struct store *store, struct conf *conf,
+                           struct live **out);
+
+/* New configuration (reload): used by what begins from now on. */
+void live_set_conf(struct live *l, struct conf *conf);
+
+/* Is every configured back end known to answer?  For /readyz. */
+bool live_ready(const struct live *l);
+
+/* Taken: everything is cut, nothing is killed in the sandboxes. */
+void live_free(struct live **l);
+
+/* ---- calls ---- */
+
+/* A call to the sandbox server of a sandbox: its slot, its upstream call. */
+struct live_call;
+
+/*
+ * Begin what an operation wants.  Events are net's; on_cut also tells
+ * E_SLOTS (no stream free: nothing was sent) and E_SANDBOX_GONE (killed
+ * meanwhile), and E_UPSTREAM_DEADLINE.  Never from inside this function.
+ * out  given: live_call_free()
+ * Errors: E_NOMEM, E_SYSTEM.
+ */
+MUST_USE enum err live_call_start(struct live *l, const struct sandbox *s,
+                                  const struct want_call *want,
+                                  const struct call_events *events, void *arg,
+                                  struct live_call **out);
+bool live_call_say(struct live_call *c, struct str piece);
+void live_call_say_end(struct live_call *c);
+void live_call_pause(struct live_call *c, enum pause_reason why);
+void live_call_resume(struct live_call *c, enum pause_reason why);
+/* Taken; cut when it is not complete; the slot is given back. */
+void live_call_free(struct live_call **c);
+
+/* ---- passengers ---- */
+
+/* An exchange that carries a sandbox's bytes; inside other structs. */
+struct passenger {
+    void *next, *prev; /* live's own */
+    void (*on_kicked)(void *arg, enum err why); /* the sandbox ended: the
+        record is gone already; cut.  May call passenger_leave(). */
+    void *arg;
+};
+
+/* Errors: E_NOMEM; E_QUOTA (more than 1,000 of one sandbox). */
+MUST_USE enum err passenger_board(struct live *l, const struct sandbox *s,
+                                  struct passenger *p);
+/* Harmless when it is not aboard. */
+void passenger_leave(struct live *l, struct passenger *p);
+
+/* ---- orders and jobs ---- */
+
+/* What a live object tells its subscriber: net's five events and the first
+ * result. */
+struct live_events {
+    /* Once, before all others; result is borrowed. */
+    void (*on_result)(void *arg, enum err err, const struct op_result *result);
+    void (*on_piece)(void *arg, struct str piece); /* whole E2B frames */
+    void (*on_end)(void *arg);
+    void (*on_cut)(void *arg, enum err why);
+};
+
+struct subscription;
+
+/*
+ * Give an order to a live object of the sandbox, or subscribe to it.  Events
+ * come from the loop, never from inside this function.
+ * want  borrowed during the call: what is kept is copied
+ * out   given: subscription_free(), at any time (the process goes on)
+ * Errors: E_NOMEM.
+ */
+MUST_USE enum err live_order(struct live *l, const struct sandbox *s,
+                             const struct want_live *want,
+                             const struct live_events *events, void *arg,
+                             struct subscription **out);
+/* Back-pressure: of a lone subscriber it reaches the process. */
+void subscription_pause(struct subscription *s);
+void subscription_resume(struct subscription *s);
+void subscription_free(struct subscription **s);
+
+/*
+ * Do a job.  It belongs to the worker: it goes on when the waiter has left.
+ * on_result comes once from the loop: E_OK with the record, or E_SANDBOX_
+ * GONE, E_SANDBOX_BUSY, E_BACKEND_DOWN, E_BACKEND_BUSY, E_BACKEND_GARBAGE,
+ * E_UPSTREAM_DEADLINE, E_STORE, E_IDEMPOTENCY_*, E_NOMEM.
+ * want  borrowed during the call
+ * out   given: job_leave()
+ */
+struct waiter;
+MUST_USE enum err job_begin(struct live *l, struct str team,
+                            const struct want_job *want,
+                            void (*on_result)(void *arg, enum err err,
+                                              const struct op_result *result),
+                            void *arg, struct waiter **out);
+void job_leave(struct waiter **w);
+
+/* ---- ports ---- */
+
+/* Where to connect for a port of a sandbox. */
+struct port_target {
+    struct str address; /* IP literal */
+    unsigned port;
+    struct str pool;    /* pool key: backend and sandbox life */
+    struct str prefix;  /* expose: put before the path; absent for forward */
+};
+
+struct port_lease; /* expose: one of the 15 places; forward: the address */
+
+/*
+ * Find the way to a port: the cached forward, or a new one, or a place among
+ * the requests over expose (in order, at most 10 s, then E_RATE_LIMITED).
+ * on_target comes once, maybe from inside this function when the way is
+ * known; target is valid until port_leave().
+ * Errors by on_target: E_SANDBOX_GONE, E_SANDBOX_UNKNOWN, E_BACKEND_DOWN,
+ * E_RATE_LIMITED, E_NOMEM.
+ * out  given: port_leave(); set before on_target runs
+ */
+MUST_USE enum err port_find(struct live *l, const struct sandbox *s,
+                            unsigned port,
+                            void (*on_target)(void *arg, enum err err,
+                                              const struct port_target *t),
+                            void *arg, struct port_lease **out);
+/* The way did not work (connection refused): forget the cached forward. */
+void port_forget(struct port_lease *p);
+void port_leave(struct port_lease **p);
+
+#endif

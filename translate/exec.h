@@ -1,0 +1,59 @@
+/* exec.h - E2B's processes as ExecStream calls, and their frames back. */
+#ifndef TRANSLATE_EXEC_H
+#define TRANSLATE_EXEC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "model/sandbox.h"
+#include "translate/op.h"
+
+/*
+ * The body (one envelope) of the ExecStream call that runs config in s:
+ * prints its pid first (0x1e pid LF on stderr), changes user and directory,
+ * execs the command.  Source: mitos-sandbox-server.md 5.3.
+ * Errors: E_NOMEM, E_INVALID (a NUL in an argument, ...; *why says what).
+ */
+MUST_USE enum err exec_request(const struct process_config *config,
+                               const struct sandbox *s,
+                               const struct conf_template *t, struct arena *a,
+                               struct str *body, struct str *why);
+
+/* What a frame of an exec stream is. */
+enum exec_kind {
+    EXEC_OUTPUT,  /* stdout or stderr */
+    EXEC_PID,     /* the wrapper's line: pid is set; rest may follow */
+    EXEC_REFUSED, /* the wrapper's line: user or cwd wrong: detail, err */
+    EXEC_EXIT,    /* exit code, or an infrastructure error */
+    EXEC_END,     /* end-stream frame: err E_OK, or classified */
+    EXEC_OTHER    /* unknown field: ignore */
+};
+
+struct exec_frame {
+    enum exec_kind kind;
+    bool to_stderr;
+    struct str base64; /* OUTPUT: the text as it came, checked alphabet */
+    uint32_t pid;
+    int exit_code;
+    enum err err;
+    struct str detail; /* arena */
+};
+
+/* Read one upstream payload.  want_pid: the wrapper's line has not come yet:
+ * it is cut off the first stderr output (what follows it is in base64 again,
+ * re-encoded in the arena).  Errors: E_BACKEND_GARBAGE, E_NOMEM. */
+MUST_USE enum err exec_read(unsigned flags, struct str payload, bool want_pid,
+                            struct arena *a, struct exec_frame *out);
+
+/* Append E2B's event frames (envelope included). */
+void exec_put_start(struct buf *b, uint32_t pid);
+void exec_put_output(struct buf *b, bool to_stderr, struct str base64);
+void exec_put_keepalive(struct buf *b);
+/* signal 0: exited with code; else ended by that signal. */
+void exec_put_exit(struct buf *b, int exit_code, int signal);
+
+#endif

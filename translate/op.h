@@ -1,0 +1,294 @@
+/* op.h - an operation: what a caller asked for, as a machine without I/O.
+ *
+ * It is told events and answers each with the one thing it wants next.  The
+ * driver (gateway/) does what is wanted and tells what came of it.  Rows of
+ * ops.def say which operations exist. */
+#ifndef TRANSLATE_OP_H
+#define TRANSLATE_OP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "conf/conf.h"
+#include "model/head.h"
+#include "model/identity.h"
+#include "model/sandbox.h"
+
+/* How errors are told; a column of gateway/answer.def. */
+enum dialect {
+    DIALECT_API,    /* api.<domain>: {"code":N,"message":".."} */
+    DIALECT_EDGE,   /* sandbox hosts: {"sandboxId","message","code"} */
+    DIALECT_UNARY,  /* Connect, one answer: {"code":"..","message":".."} */
+    DIALECT_STREAM, /* Connect, 200 and an end frame */
+    DIALECT_ENVD,   /* REST of 49983: {"code":N,"message":".."} LF */
+    DIALECT_CODE,   /* 49999: plain text */
+    DIALECT_PAGE,   /* HTML for a browser */
+    DIALECT_COUNT
+};
+
+/* Where a request is aimed, as gateway/route found it by the host. */
+enum op_class {
+    CLASS_API,  /* api.<domain>, or an API path of a direct host */
+    CLASS_ENVD, /* port 49983 of a sandbox */
+    CLASS_CODE, /* port 49999 of a sandbox */
+    CLASS_PORT  /* any other port: passed through, no operation */
+};
+
+enum credential {
+    CREDENTIAL_NONE,
+    CREDENTIAL_KEY,      /* X-API-Key of a team */
+    CREDENTIAL_ENVD,     /* X-Access-Token, when the sandbox is secure */
+    CREDENTIAL_SIGNATURE /* the same, or a signed URL (/files) */
+};
+
+/* What a vanished client means; always told as OP_CLIENT_GONE. */
+enum gone {
+    GONE_CUT, /* the driver drops the call and the operation: default */
+    GONE_TELL /* the operation goes on and decides (jobs, /execute) */
+};
+
+struct op;
+struct op_event;
+struct want;
+
+/* One row of ops.def. */
+struct op_row {
+    const char *name; /* for logs and metrics: "sandbox_create" */
+    enum op_class class;
+    enum method method;
+    const char *path; /* "/sandboxes/{id}/timeout": {x} is one segment */
+    enum dialect dialect;
+    enum credential credential;
+    size_t body_limit; /* most bytes WANT_BODY collects; 0: the
+                          configuration's api_body_max_bytes */
+    enum gone gone;
+    int variant; /* for rows that share functions: 1, 2 = v1, v2 */
+    void (*hear)(struct op *op, const struct op_event *event,
+                 struct want *want);
+};
+
+#define OP_PARAMS_MAX 3
+
+/* What an operation is born with. */
+struct op_input {
+    const struct request_head *head;
+    struct str params[OP_PARAMS_MAX]; /* decoded segments for {x}, in order */
+    struct identity identity;         /* CREDENTIAL_KEY rows */
+    const struct sandbox *sandbox;    /* the record: CLASS_ENVD, CLASS_CODE,
+                                         and API rows with {id} when the
+                                         team has it; else NULL */
+    const struct conf *conf;
+    const char *envd_token;  /* of sandbox; NULL without one */
+    const char *traffic_token; /* of sandbox; NULL unless private */
+    unsigned char random[32]; /* fresh for each request */
+    uint64_t trace;           /* request number, for upstream ids in logs */
+};
+
+/* The machine. */
+struct op {
+    const struct op_row *row;
+    struct op_input in;
+    struct arena *arena;   /* the exchange's: never per piece */
+    struct arena *scratch; /* the worker's: emptied after each want is done */
+    void *state;           /* of the row's functions, in arena */
+};
+
+/* ---- events ---- */
+
+enum op_event_kind {
+    OP_BEGIN,        /* head, identity and record are there */
+    OP_BODY,         /* after WANT_BODY: the whole body */
+    OP_CLIENT_PIECE, /* a piece of the client's body */
+    OP_CLIENT_END,
+    OP_CLIENT_GONE,
+    OP_ANSWER, /* a collected call: status, fields, bytes; err if it failed */
+    OP_HEAD,   /* a streamed call: status and fields */
+    OP_PIECE,  /* a piece of it, or of a live object (from) */
+    OP_END,    /* its clean end */
+    OP_CUT,    /* its other end: err */
+    OP_RESULT, /* of a job, a live order or a list: err, result */
+    OP_ROOM,   /* what WANT_SAY or WANT_SEND gave has gone out far enough */
+    OP_TIME    /* wake_ms has come */
+};
+
+enum op_from { FROM_CLIENT = 1 << 0, FROM_CALL = 1 << 1, FROM_LIVE = 1 << 2 };
+
+/* A row of LIVE_PROCESS_LIST's result. */
+struct live_process {
+    uint32_t pid;
+    struct str config; /* JSON of the ProcessConfig, as Start got it */
+    struct str tag;    /* absent if none */
+};
+
+/* What a job or a live object brought; members by what was asked. */
+struct op_result {
+    const struct sandbox *sandbox;   /* jobs: the record now */
+    const char *envd_token;          /* of that record */
+    const char *traffic_token;       /* of that record; NULL unless private */
+    bool replayed;                   /* create: an idempotent repeat */
+    const struct sandbox **list;     /* WANT_RECORDS */
+    unsigned count;                  /* rows of list or of processes */
+    uint32_t pid;                    /* process start, connect */
+    const struct live_process *processes; /* process list */
+    uint64_t executions;             /* context: runs so far */
+    bool fresh_kernel;               /* context: no code has run yet */
+    struct str detail;               /* text of an error, or absent */
+};
+
+struct op_event {
+    enum op_event_kind kind;
+    enum op_from from;           /* PIECE, END, CUT */
+    enum err err;                /* ANSWER, CUT, RESULT, CLIENT_GONE */
+    int status;                  /* ANSWER, HEAD */
+    const struct fields *fields; /* ANSWER, HEAD */
+    struct str bytes;            /* BODY, CLIENT_PIECE, ANSWER, PIECE:
+                                    borrowed for the event */
+    const struct op_result *result;
+    int64_t now_ms;  /* monotonic */
+    int64_t wall_ms; /* since 1970 */
+};
+
+/* ---- wants ---- */
+
+enum want_kind {
+    WANT_NEXT,    /* go on reading the sources in `from`, tell what comes */
+    WANT_BODY,    /* collect the client's body: OP_BODY */
+    WANT_CALL,    /* a call to the sandbox server: OP_ANSWER, or OP_HEAD .. */
+    WANT_SEND,    /* a piece of that call's request body */
+    WANT_JOB,     /* live/life does it: OP_RESULT */
+    WANT_LIVE,    /* an order to a live object: OP_RESULT, then pieces */
+    WANT_RECORDS, /* every record of the team: OP_RESULT */
+    WANT_SAY,     /* head and / or piece to the client */
+    WANT_DONE,    /* the answer is complete (a stream: its clean end) */
+    WANT_FAIL     /* tell err in the row's dialect; after the head: a cut */
+};
+
+/* Which of a sandbox's streams a call takes (see live/slots). */
+enum slot { SLOT_NONE, SLOT_EXEC, SLOT_FILE };
+
+struct want_call {
+    struct str method;       /* RPC name: "ExecStream", "Stat", ... */
+    bool stream;             /* application/connect+json, else json */
+    struct str body;         /* whole request body, envelopes included */
+    bool send;               /* WANT_SENDs follow (chunked), body is first */
+    bool collect;            /* answer as one OP_ANSWER of at most limit */
+    size_t limit;
+    enum slot slot;
+    int64_t deadline_ms;     /* relative; 0: none.  Over it: E_UPSTREAM_
+                                DEADLINE as OP_ANSWER or OP_CUT */
+};
+
+enum job_kind { JOB_CREATE, JOB_KILL, JOB_TIMEOUT, JOB_EXTEND };
+
+struct want_job {
+    enum job_kind kind;
+    struct str id;        /* all but CREATE */
+    int64_t timeout_s;    /* CREATE, TIMEOUT (end = now + it), EXTEND (end =
+                             max(end, now + it)) */
+    const struct conf_template *template; /* CREATE */
+    struct str alias;     /* CREATE: the name that was asked for */
+    struct str metadata;  /* CREATE: JSON object text */
+    struct str envs;      /* CREATE: JSON object text */
+    bool secure;          /* CREATE */
+    struct str idempotency_key;     /* CREATE; absent if none */
+    unsigned char request_hash[32]; /* CREATE with a key */
+};
+
+enum live_kind {
+    LIVE_PROCESS_START,   /* -> pid, then pieces until its end */
+    LIVE_PROCESS_CONNECT, /* -> pid, then pieces until its end */
+    LIVE_PROCESS_LIST,    /* -> processes */
+    LIVE_PROCESS_SIGNAL,  /* -> err */
+    LIVE_HEALTH,          /* -> E_OK, E_SANDBOX_GONE, E_SANDBOX_UNKNOWN */
+    LIVE_CONTEXT_ENTER,   /* -> when it is this run's turn */
+    LIVE_CONTEXT_INTERRUPT, /* SIGINT to the kernel, best effort */
+    LIVE_CONTEXT_LEAVE    /* the run is over; the next one may enter */
+};
+
+/* What to run, decoded from a Start request. */
+struct process_config {
+    struct str cmd;
+    struct str *args; /* arena */
+    unsigned arg_count;
+    struct str *env_names, *env_values; /* arena; per call, over the
+                                           sandbox's own */
+    unsigned env_count;
+    struct str cwd;   /* as given, maybe empty */
+    struct str user;  /* Linux user; never absent */
+    struct str tag;   /* absent if none */
+    struct str json;  /* the config as List gives it back */
+};
+
+struct want_live {
+    enum live_kind kind;
+    const struct process_config *process; /* START */
+    int64_t deadline_ms;   /* START: relative life time, 0 none */
+    uint32_t pid;          /* CONNECT, SIGNAL; 0: by tag */
+    struct str tag;
+    int signal;            /* 9 or 15 */
+    struct str context;    /* CONTEXT_*: "" is the default */
+    bool kernel_used;      /* LEAVE: code has run in the kernel */
+    bool kernel_dead;      /* LEAVE: it answered 127 or died */
+};
+
+struct want_say {
+    const struct answer_head *head; /* first time only; NULL after */
+    struct str piece;               /* may be absent */
+};
+
+struct want {
+    enum want_kind kind;
+    unsigned from;   /* WANT_NEXT; with SAY and SEND: go on with these and
+                        without an OP_ROOM (0: tell OP_ROOM) */
+    int64_t wake_ms; /* monotonic: OP_TIME then; 0: none.  Each want sets it
+                        anew */
+    struct want_call call;
+    struct want_job job;
+    struct want_live live;
+    struct want_say say;
+    struct str send;      /* WANT_SEND */
+    bool send_end;        /* WANT_SEND: the request body ends here */
+    enum err err;         /* WANT_FAIL */
+    struct str detail;    /* WANT_FAIL: text for the client instead of the
+                             table's; absent: the table's */
+    struct str error_code; /* WANT_FAIL, API: "error_code"; absent if none */
+};
+
+/* All texts and pointers in a want live in op->arena, op->scratch or are
+ * borrowed from the event: the driver is done with them before it tells the
+ * next event. */
+
+/*
+ * The row for a request.  path is the raw path; each segment is decoded
+ * once; rules of threats.md L-05 (%00, %5C, double encoding: E_BAD_REQUEST;
+ * %2F in template segments only).
+ *
+ * out, params  set on E_OK; params in the arena
+ * allow        on E_METHOD: static text for the Allow field
+ * Errors: E_ROUTE_UNKNOWN, E_METHOD, E_BAD_REQUEST, E_NOMEM.
+ */
+MUST_USE enum err op_find(enum op_class class, enum method method,
+                          struct str path, struct arena *a,
+                          const struct op_row **out,
+                          struct str params[OP_PARAMS_MAX],
+                          const char **allow);
+
+/* The row at index i, NULL behind the last: for metrics and tests. */
+const struct op_row *op_row_at(unsigned i);
+
+/* Tell an event, get the want (zeroed first). */
+void op_hear(struct op *op, const struct op_event *event, struct want *want);
+
+/* Short forms that operations use; each returns by filling *want. */
+void want_next(struct want *w, unsigned from);
+void want_fail(struct want *w, enum err err, struct str detail);
+/* A whole JSON answer: SAY with head and body, DONE is told after OP_ROOM
+ * by op_hear() itself: the operation is not asked again. */
+void want_json(struct op *op, struct want *w, int status, struct str body);
+/* The same without a body: 204, or Content-Length: 0. */
+void want_empty(struct op *op, struct want *w, int status);
+
+#endif

@@ -10,8 +10,8 @@
 struct arena;
 
 /*
- * An arena that never holds more than max_bytes of what was asked for; its
- * first block (4 KiB) comes with it.
+ * An arena that never hands out more than max_bytes (what alignment costs is
+ * counted too); its first block (4 KiB) comes with it.
  * out  given: arena_free().
  * Errors: E_NOMEM; *out is NULL then.
  */
@@ -23,7 +23,8 @@ void *arena_alloc(struct arena *a, size_t size);
 /* The same, zeroed. */
 void *arena_new_zero(struct arena *a, size_t size);
 
-/* A copy that ends in a NUL behind its n bytes; absent on failure. */
+/* A copy that ends in a NUL behind its n bytes; absent on failure, and the
+ * copy of what is absent. */
 struct str arena_copy(struct arena *a, struct str s);
 
 /* printf into the arena (NUL behind); absent on failure. */

@@ -43,7 +43,7 @@ static inline size_t buf_len(const struct buf *b)
     return b->n - b->at;
 }
 
-/* Forget the first n bytes (at most what it holds). */
+/* Forget the first n bytes; n is at most what it holds. */
 void buf_drop(struct buf *b, size_t n);
 
 /* Forget all, failed included; memory stays. */

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
@@ -23,7 +24,8 @@ bool decode_hex(struct str s, unsigned char *out, size_t n);
 void encode_base64(struct buf *b, struct str bytes);
 void encode_base64url(struct buf *b, struct str bytes);
 
-/* Append the bytes of s; false (and nothing appended) when it is malformed.
+/* Append the bytes of s; false (and nothing appended) when it is malformed or
+ * b has no room (b->failed then).
  * lenient: both alphabets, padding optional (proto-JSON); else standard
  * alphabet with exact padding and zero spare bits. */
 bool decode_base64(struct buf *b, struct str s, bool lenient);
@@ -33,8 +35,7 @@ bool decode_base64url(struct buf *b, struct str s);
 
 /* Percent-decode once into the arena; false on a bad escape (or no memory).
  * form: + is a space.  Source: RFC 3986 2.1, WHATWG URL 5.1. */
-bool decode_percent(struct str s, bool form, struct arena *a,
-                    struct str *out);
+bool decode_percent(struct str s, bool form, struct arena *a, struct str *out);
 
 /* Append s percent-encoded: all but A-Z a-z 0-9 - . _ ~ as %XX. */
 void encode_percent(struct buf *b, struct str s);
@@ -44,5 +45,9 @@ void encode_html(struct buf *b, struct str s);
 
 /* Is it valid UTF-8 (no surrogates, shortest form)? */
 bool encode_is_utf8(struct str s);
+
+/* Bytes (1 to 4) of the valid UTF-8 character that s begins with and its code
+ * point, or 0 when there is none. */
+unsigned decode_utf8(struct str s, uint32_t *point);
 
 #endif

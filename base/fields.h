@@ -2,6 +2,8 @@
 #ifndef BASE_FIELDS_H
 #define BASE_FIELDS_H
 
+#include <stdbool.h>
+
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/str.h"

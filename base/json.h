@@ -24,8 +24,8 @@ extern const struct json_limits json_limits_list; /* 4 MiB, 32, 1,000,000 */
 /*
  * Read one JSON text; duplicate keys, NUL, bad UTF-8, a BOM, trailing text
  * and NaN are refused.
+ * A scalar at the top is refused too.
  * out  given: json_decref(); NULL on error.
- * why  NULL, or set to a short static or arena text that says what is wrong.
  * Errors: E_BAD_JSON, E_TOO_BIG (bytes), E_NOMEM.
  */
 MUST_USE enum err json_read(struct str text, const struct json_limits *limits,
@@ -38,7 +38,8 @@ void json_write(struct buf *b, const json_t *value);
 void json_write_ascii(struct buf *b, const json_t *value);
 
 /* Append s as a JSON string with quotes; invalid UTF-8 becomes U+FFFD.
- * ascii: everything above 0x7f as \uXXXX.  html: < > & as \u003c ... */
+ * ascii: everything above 0x7f as \uXXXX.  html: < > & and U+2028, U+2029
+ * as \u003c ... */
 void json_write_text(struct buf *b, struct str s, bool ascii, bool html);
 
 /* Member that is a string: its text (borrowed from object); absent if there
@@ -48,7 +49,8 @@ struct str json_str(const json_t *object, const char *name);
 /* json_object_get(), with null the same as absent (NULL). */
 json_t *json_member(const json_t *object, const char *name);
 
-/* Have jansson use base/mem.  Call once, first thing in main(). */
+/* Have jansson use base/mem and draw its hash seed.  Call once, first thing
+ * in main(). */
 void json_start(void);
 
 #endif

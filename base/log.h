@@ -18,6 +18,12 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
  * Errors: E_SYSTEM (errno is kept); the old place stays then.
  */
 MUST_USE enum err log_open(struct str path, enum log_level least);
+
+/* Where the lines of log_line() go: a path, "-", or "" for nowhere.  Until
+ * this is called they go where the others go.  Errors: as log_open(). */
+MUST_USE enum err log_open_access(struct str path);
+
+/* Open both files again under their names.  Errors: as log_open(). */
 MUST_USE enum err log_reopen(void);
 
 /* One line `{"time":...,"level":...,"msg":...}`, at most 4 KiB; control
@@ -32,9 +38,9 @@ bool log_wants(enum log_level level);
  * the line end; at most 4 KiB, else dropped and counted. */
 void log_line(struct str json);
 
-/* Append ,"name":"value" with everything suspicious escaped; names listed
- * in the secrets table (authorization, cookie, x-api-key, ...) must not be
- * given at all.  Numbers likewise. */
+/* Append ,"name":"value" with everything suspicious escaped and long values
+ * clipped; the value of a name in the secrets table (authorization, cookie,
+ * x-api-key, ...) becomes "-".  Numbers likewise. */
 void log_put(struct buf *line, const char *name, struct str value);
 void log_put_number(struct buf *line, const char *name, int64_t value);
 

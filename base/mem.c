@@ -1,35 +1,43 @@
 /* mem.c - see mem.h. */
 #include "base/mem.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 
-static long asked;       /* tests: since the last mem_refuse() */
-static long refuse = -1; /* tests: which one is refused */
+/* Per thread, so that counting needs no lock and a refusal hits whom it was
+ * meant for. */
+static _Thread_local long asked;       /* tests: since the last mem_refuse() */
+static _Thread_local long refuse = -1; /* tests: which one is refused */
+static _Thread_local unsigned long failures;
 
-static bool refused(void)
+static void *given(void *p)
 {
-    return asked++ == refuse;
+    failures += p == NULL;
+    return p;
 }
 
 void *mem_new(size_t size)
 {
-    return refused() ? NULL : calloc(1, size);
+    return given(asked++ == refuse ? NULL : calloc(1, size));
 }
 
 void *mem_malloc(size_t size)
 {
-    return refused() ? NULL : malloc(size);
+    return given(asked++ == refuse ? NULL : malloc(size));
 }
 
 void *mem_realloc(void *old, size_t size)
 {
-    return refused() ? NULL : realloc(old, size);
+    return given(asked++ == refuse ? NULL : realloc(old, size));
 }
 
 void mem_free(void *p)
 {
     free(p);
+}
+
+unsigned long mem_failures(void)
+{
+    return failures;
 }
 
 long mem_refuse(long n)

@@ -17,8 +17,13 @@ void *mem_realloc(void *old, size_t size);
 /* Taken: what the functions above gave, or NULL. */
 void mem_free(void *p);
 
-/* Tests only: refuse allocation number n counted from now (0 is the next
- * one); -1 refuses none.  Returns how many were asked for since last time. */
+/* How many times memory was not given to this thread since its start: tells
+ * a library's "failed" from "no memory". */
+unsigned long mem_failures(void);
+
+/* Tests only: refuse this thread's allocation number n counted from now (0 is
+ * the next one); -1 refuses none.  Returns how many were asked for since last
+ * time. */
 long mem_refuse(long n);
 
 #endif

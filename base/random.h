@@ -5,6 +5,12 @@
 
 #include <stddef.h>
 
+#include "base/err.h"
+
+/* Make libsodium ready.  Call once, first thing in main().
+ * Errors: E_SYSTEM. */
+MUST_USE enum err random_start(void);
+
 /* Fill n bytes from the system's generator (libsodium). */
 void random_bytes(void *out, size_t n);
 

@@ -51,7 +51,7 @@ bool str_ends(struct str s, struct str with);
 /* Index of the first byte c, or s.n. */
 size_t str_find(struct str s, char c);
 
-/* Index of the first place where what stands, or s.n. */
+/* Index of the first place where what stands (0 if that is empty), or s.n. */
 size_t str_find_str(struct str s, struct str what);
 
 /*
@@ -65,8 +65,8 @@ struct str str_cut(struct str *rest, char sep);
 struct str str_trim(struct str s);
 
 /*
- * Decimal digits only, no sign, no leading zero but "0" itself, at most max.
- * Errors: E_RANGE (also empty and malformed); *out is 0 then.
+ * Decimal digits only, no sign, no leading zero but "0" itself, at most max;
+ * false when it is not (or empty), *out is 0 then.
  */
 bool str_u64(struct str s, uint64_t max, uint64_t *out);
 

@@ -19,7 +19,7 @@ enum method {
     METHOD_COUNT
 };
 
-/* "GET", ...; static. */
+/* "GET", ...; static.  Not for METHOD_COUNT. */
 struct str method_text(enum method method);
 
 /* Lengths of a body that are not numbers. */
@@ -31,18 +31,18 @@ struct str method_text(enum method method);
  * stream and live as long as it does. */
 struct request_head {
     enum method method;
-    struct str target; /* origin form, raw: path and query */
-    struct str path;   /* raw, begins with / (or is *) */
-    struct str query;  /* raw, without ?; absent if there is no ? */
-    struct str host;   /* lower case, without port and trailing dot */
+    struct str target;    /* origin form, raw: path and query */
+    struct str path;      /* raw, begins with / (or is *) */
+    struct str query;     /* raw, without ?; absent if there is no ? */
+    struct str host;      /* lower case, without port and trailing dot */
     struct fields fields; /* all as they came, hop-by-hop ones included */
-    int64_t length;    /* >= 0, or LENGTH_CHUNKED; 0 without a body */
-    bool upgrade;      /* a valid WebSocket upgrade (threats.md H1-26) */
-    bool expects;      /* Expect: 100-continue */
+    int64_t length;       /* >= 0, or LENGTH_CHUNKED; 0 without a body */
+    bool upgrade;         /* a valid WebSocket upgrade (threats.md H1-26) */
+    bool expects;         /* Expect: 100-continue */
     bool tls;
     bool http10;
-    struct str peer;   /* client's IP address as text */
-    struct str sni;    /* absent without TLS or SNI */
+    struct str peer; /* client's IP address as text */
+    struct str sni;  /* absent without TLS or SNI */
 };
 
 /* Texts are borrowed from the call, for the time of the event or of the
@@ -51,7 +51,7 @@ struct answer_head {
     int status;        /* 200..599, or 101 */
     struct str reason; /* may be absent */
     struct fields fields;
-    int64_t length;    /* >= 0, or one of LENGTH_ */
+    int64_t length; /* >= 0, or one of LENGTH_ */
 };
 
 #endif

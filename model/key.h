@@ -11,7 +11,7 @@ struct key {
     uint64_t number;                    /* 1, 2, ... as the CLI shows it */
     unsigned char hash[KEY_HASH_BYTES]; /* auth_key_hash() */
     char team[65];
-    char hint[8]; /* last 4 digits of the key, for people */
+    char hint[8];       /* last 4 digits of the key, for people */
     int64_t created_ms; /* wall */
     int64_t revoked_ms; /* wall; 0 while valid */
 };

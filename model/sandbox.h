@@ -35,8 +35,8 @@ struct sandbox {
     uint64_t life;               /* one run between create and kill; random */
     int64_t started_ms;          /* wall */
     int64_t end_ms;              /* wall: endAt; the sandbox is deleted then */
-    bool secure;       /* the envd token is enforced (v2, or secure:true) */
-    bool native;       /* created through the native door */
+    bool secure;          /* the envd token is enforced (v2, or secure:true) */
+    bool native;          /* created through the native door */
     bool private_traffic; /* allowPublicTraffic:false */
 };
 

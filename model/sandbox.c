@@ -1,0 +1,87 @@
+/* sandbox.c - see sandbox.h. */
+#include "model/sandbox.h"
+
+#include "base/mem.h"
+
+/* Every text of a record. */
+#define TEXTS(s) \
+    { \
+        &(s)->id, &(s)->team, &(s)->backend, &(s)->template_id, &(s)->alias, \
+            &(s)->backend_template, &(s)->metadata, &(s)->envs \
+    }
+#define TEXT_COUNT 8
+
+enum err sandbox_new(const struct sandbox *model, struct sandbox **out)
+{
+    const struct str *from[TEXT_COUNT] = TEXTS(model);
+    size_t bytes = sizeof(*model);
+    struct sandbox *s;
+    char *at;
+
+    for (unsigned i = 0; i < TEXT_COUNT; i++)
+        bytes += from[i]->n + 1;
+    s = *out = mem_malloc(bytes);
+    if (!s)
+        return E_NOMEM;
+    *s = *model;
+    s->refs = 1;
+    at = (char *)(s + 1);
+    {
+        struct str *to[TEXT_COUNT] = TEXTS(s);
+
+        for (unsigned i = 0; i < TEXT_COUNT; i++) {
+            if (!from[i]->p)
+                continue;
+            memcpy(at, from[i]->p, from[i]->n);
+            at[from[i]->n] = '\0';
+            *to[i] = str_from(at, from[i]->n);
+            at += from[i]->n + 1;
+        }
+    }
+    return E_OK;
+}
+
+/* The count is the one field that changes; atomic, because the thread that
+ * writes records may hold one too. */
+static unsigned *refs(const struct sandbox *s)
+{
+    return &((struct sandbox *)(uintptr_t)s)->refs;
+}
+
+const struct sandbox *sandbox_ref(const struct sandbox *s)
+{
+    __atomic_add_fetch(refs(s), 1, __ATOMIC_RELAXED);
+    return s;
+}
+
+void sandbox_unref(const struct sandbox **s)
+{
+    const struct sandbox *gone = *s;
+
+    *s = NULL;
+    if (gone && __atomic_sub_fetch(refs(gone), 1, __ATOMIC_ACQ_REL) == 0)
+        mem_free((void *)(uintptr_t)gone);
+}
+
+bool sandbox_id_ok(struct str id)
+{
+    if (id.n < 1 || id.n > SANDBOX_ID_MAX)
+        return false;
+    for (size_t i = 0; i < id.n; i++)
+        if (!((id.p[i] >= 'a' && id.p[i] <= 'z') ||
+              (id.p[i] >= '0' && id.p[i] <= '9')))
+            return false;
+    return true;
+}
+
+void sandbox_id_make(const unsigned char random[20], char out[22])
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+
+    /* 256 is no multiple of 36: four letters come 8/7 as often, which costs
+     * a thousandth of a bit each. */
+    out[0] = 'i';
+    for (unsigned i = 0; i < 20; i++)
+        out[i + 1] = letters[random[i] % 36];
+    out[21] = '\0';
+}

@@ -10,8 +10,8 @@
 #define AUTH_TOKEN_LENGTH 64 /* hex digits */
 
 /* HMAC-SHA256(secret, purpose NUL id NUL life) as 64 hex digits and a NUL:
- * the same over create, connect, detail and restarts.  Source:
- * e2b-control-plane.md 6.2 */
+ * the same over create, connect, detail and restarts.  The purpose is `envd`
+ * or `traffic`, life a decimal number.  Source: e2b-control-plane.md 6.2 */
 void auth_token_envd(const unsigned char secret[32], struct str id,
                      uint64_t life, char out[AUTH_TOKEN_LENGTH + 1]);
 void auth_token_traffic(const unsigned char secret[32], struct str id,

@@ -1,4 +1,7 @@
 %C%_PUBLIC = %D%/op.h %D%/ops.def %D%/envelope.h %D%/exec.h %D%/fault.h
 EXTRA_DIST += %D%/README
 noinst_LIBRARIES += %D%/libtranslate.a
-%C%_libtranslate_a_SOURCES = $(%C%_PUBLIC)
+%C%_libtranslate_a_SOURCES = $(%C%_PUBLIC) %D%/ops.h \
+	%D%/op.c \
+	%D%/media.h %D%/media.c %D%/api.h %D%/api.c \
+	%D%/unkept.h %D%/unkept.c

@@ -81,10 +81,10 @@ struct op_input {
                                          and API rows with {id} when the
                                          team has it; else NULL */
     const struct conf *conf;
-    const char *envd_token;  /* of sandbox; NULL without one */
+    const char *envd_token;    /* of sandbox; NULL without one */
     const char *traffic_token; /* of sandbox; NULL unless private */
-    unsigned char random[32]; /* fresh for each request */
-    uint64_t trace;           /* request number, for upstream ids in logs */
+    unsigned char random[32];  /* fresh for each request */
+    uint64_t trace;            /* request number, for upstream ids in logs */
 };
 
 /* The machine. */
@@ -92,8 +92,10 @@ struct op {
     const struct op_row *row;
     struct op_input in;
     struct arena *arena;   /* the exchange's: never per piece */
-    struct arena *scratch; /* the worker's: emptied after each want is done */
+    struct arena *scratch; /* the worker's: emptied after each want is done;
+                              must bear 64 MiB (a long directory listing) */
     void *state;           /* of the row's functions, in arena */
+    bool answered;         /* op_hear()'s own: a whole answer has been said */
 };
 
 /* ---- events ---- */
@@ -125,17 +127,17 @@ struct live_process {
 
 /* What a job or a live object brought; members by what was asked. */
 struct op_result {
-    const struct sandbox *sandbox;   /* jobs: the record now */
-    const char *envd_token;          /* of that record */
-    const char *traffic_token;       /* of that record; NULL unless private */
-    bool replayed;                   /* create: an idempotent repeat */
-    const struct sandbox **list;     /* WANT_RECORDS */
-    unsigned count;                  /* rows of list or of processes */
-    uint32_t pid;                    /* process start, connect */
+    const struct sandbox *sandbox; /* jobs: the record now */
+    const char *envd_token;        /* of that record */
+    const char *traffic_token;     /* of that record; NULL unless private */
+    bool replayed;                 /* create: an idempotent repeat */
+    const struct sandbox **list;   /* WANT_RECORDS */
+    unsigned count;                /* rows of list or of processes */
+    uint32_t pid;                  /* process start, connect */
     const struct live_process *processes; /* process list */
-    uint64_t executions;             /* context: runs so far */
-    bool fresh_kernel;               /* context: no code has run yet */
-    struct str detail;               /* text of an error, or absent */
+    uint64_t executions;                  /* context: runs so far */
+    bool fresh_kernel;                    /* context: no code has run yet */
+    struct str detail;                    /* text of an error, or absent */
 };
 
 struct op_event {
@@ -170,42 +172,42 @@ enum want_kind {
 enum slot { SLOT_NONE, SLOT_EXEC, SLOT_FILE };
 
 struct want_call {
-    struct str method;       /* RPC name: "ExecStream", "Stat", ... */
-    bool stream;             /* application/connect+json, else json */
-    struct str body;         /* whole request body, envelopes included */
-    bool send;               /* WANT_SENDs follow (chunked), body is first */
-    bool collect;            /* answer as one OP_ANSWER of at most limit */
+    struct str method; /* RPC name: "ExecStream", "Stat", ... */
+    bool stream;       /* application/connect+json, else json */
+    struct str body;   /* whole request body, envelopes included */
+    bool send;         /* WANT_SENDs follow (chunked), body is first */
+    bool collect;      /* answer as one OP_ANSWER of at most limit */
     size_t limit;
     enum slot slot;
-    int64_t deadline_ms;     /* relative; 0: none.  Over it: E_UPSTREAM_
-                                DEADLINE as OP_ANSWER or OP_CUT */
+    int64_t deadline_ms; /* relative; 0: none.  Over it: E_UPSTREAM_
+                            DEADLINE as OP_ANSWER or OP_CUT */
 };
 
 enum job_kind { JOB_CREATE, JOB_KILL, JOB_TIMEOUT, JOB_EXTEND };
 
 struct want_job {
     enum job_kind kind;
-    struct str id;        /* all but CREATE */
-    int64_t timeout_s;    /* CREATE, TIMEOUT (end = now + it), EXTEND (end =
-                             max(end, now + it)) */
+    struct str id;     /* all but CREATE */
+    int64_t timeout_s; /* CREATE, TIMEOUT (end = now + it), EXTEND (end =
+                          max(end, now + it)) */
     const struct conf_template *template; /* CREATE */
-    struct str alias;     /* CREATE: the name that was asked for */
-    struct str metadata;  /* CREATE: JSON object text */
-    struct str envs;      /* CREATE: JSON object text */
-    bool secure;          /* CREATE */
+    struct str alias;               /* CREATE: the name that was asked for */
+    struct str metadata;            /* CREATE: JSON object text */
+    struct str envs;                /* CREATE: JSON object text */
+    bool secure;                    /* CREATE */
     struct str idempotency_key;     /* CREATE; absent if none */
     unsigned char request_hash[32]; /* CREATE with a key */
 };
 
 enum live_kind {
-    LIVE_PROCESS_START,   /* -> pid, then pieces until its end */
-    LIVE_PROCESS_CONNECT, /* -> pid, then pieces until its end */
-    LIVE_PROCESS_LIST,    /* -> processes */
-    LIVE_PROCESS_SIGNAL,  /* -> err */
-    LIVE_HEALTH,          /* -> E_OK, E_SANDBOX_GONE, E_SANDBOX_UNKNOWN */
-    LIVE_CONTEXT_ENTER,   /* -> when it is this run's turn */
+    LIVE_PROCESS_START,     /* -> pid, then pieces until its end */
+    LIVE_PROCESS_CONNECT,   /* -> pid, then pieces until its end */
+    LIVE_PROCESS_LIST,      /* -> processes */
+    LIVE_PROCESS_SIGNAL,    /* -> err */
+    LIVE_HEALTH,            /* -> E_OK, E_SANDBOX_GONE, E_SANDBOX_UNKNOWN */
+    LIVE_CONTEXT_ENTER,     /* -> when it is this run's turn */
     LIVE_CONTEXT_INTERRUPT, /* SIGINT to the kernel, best effort */
-    LIVE_CONTEXT_LEAVE    /* the run is over; the next one may enter */
+    LIVE_CONTEXT_LEAVE      /* the run is over; the next one may enter */
 };
 
 /* What to run, decoded from a Start request. */
@@ -216,22 +218,22 @@ struct process_config {
     struct str *env_names, *env_values; /* arena; per call, over the
                                            sandbox's own */
     unsigned env_count;
-    struct str cwd;   /* as given, maybe empty */
-    struct str user;  /* Linux user; never absent */
-    struct str tag;   /* absent if none */
-    struct str json;  /* the config as List gives it back */
+    struct str cwd;  /* as given, maybe empty */
+    struct str user; /* Linux user; never absent */
+    struct str tag;  /* absent if none */
+    struct str json; /* the config as List gives it back */
 };
 
 struct want_live {
     enum live_kind kind;
     const struct process_config *process; /* START */
-    int64_t deadline_ms;   /* START: relative life time, 0 none */
-    uint32_t pid;          /* CONNECT, SIGNAL; 0: by tag */
+    int64_t deadline_ms; /* START: relative life time, 0 none */
+    uint32_t pid;        /* CONNECT, SIGNAL; 0: by tag */
     struct str tag;
-    int signal;            /* 9 or 15 */
-    struct str context;    /* CONTEXT_*: "" is the default */
-    bool kernel_used;      /* LEAVE: code has run in the kernel */
-    bool kernel_dead;      /* LEAVE: it answered 127 or died */
+    int signal;         /* 9 or 15 */
+    struct str context; /* CONTEXT_*: "" is the default */
+    bool kernel_used;   /* LEAVE: code has run in the kernel */
+    bool kernel_dead;   /* LEAVE: it answered 127 or died */
 };
 
 struct want_say {
@@ -249,11 +251,11 @@ struct want {
     struct want_job job;
     struct want_live live;
     struct want_say say;
-    struct str send;      /* WANT_SEND */
-    bool send_end;        /* WANT_SEND: the request body ends here */
-    enum err err;         /* WANT_FAIL */
-    struct str detail;    /* WANT_FAIL: text for the client instead of the
-                             table's; absent: the table's */
+    struct str send;       /* WANT_SEND */
+    bool send_end;         /* WANT_SEND: the request body ends here */
+    enum err err;          /* WANT_FAIL */
+    struct str detail;     /* WANT_FAIL: text for the client instead of the
+                              table's; absent: the table's */
     struct str error_code; /* WANT_FAIL, API: "error_code"; absent if none */
 };
 
@@ -266,15 +268,18 @@ struct want {
  * once; rules of threats.md L-05 (%00, %5C, double encoding: E_BAD_REQUEST;
  * %2F in template segments only).
  *
- * out, params  set on E_OK; params in the arena
- * allow        on E_METHOD: static text for the Allow field
- * Errors: E_ROUTE_UNKNOWN, E_METHOD, E_BAD_REQUEST, E_NOMEM.
+ * {id} of an API row loses its "-suffix"; HEAD is served by the GET row of
+ * the API class.
+ *
+ * out, params  set on E_OK; params borrowed from path or in the arena
+ * allow        on E_METHOD: text in the arena for the Allow field
+ * Errors: E_ROUTE_UNKNOWN, E_METHOD, E_BAD_REQUEST, E_BAD_SANDBOX_ID,
+ * E_NOMEM.
  */
 MUST_USE enum err op_find(enum op_class class, enum method method,
                           struct str path, struct arena *a,
                           const struct op_row **out,
-                          struct str params[OP_PARAMS_MAX],
-                          const char **allow);
+                          struct str params[OP_PARAMS_MAX], const char **allow);
 
 /* The row at index i, NULL behind the last: for metrics and tests. */
 const struct op_row *op_row_at(unsigned i);
@@ -285,8 +290,12 @@ void op_hear(struct op *op, const struct op_event *event, struct want *want);
 /* Short forms that operations use; each returns by filling *want. */
 void want_next(struct want *w, unsigned from);
 void want_fail(struct want *w, enum err err, struct str detail);
-/* A whole JSON answer: SAY with head and body, DONE is told after OP_ROOM
- * by op_hear() itself: the operation is not asked again. */
+/* A whole answer: its status, fields (may be NULL; borrowed until it is told)
+ * and body (absent: none; 204, or Content-Length: 0).  DONE is told after
+ * OP_ROOM by op_hear() itself: the operation is not asked again. */
+void want_answer(struct op *op, struct want *w, int status,
+                 const struct fields *fields, struct str body);
+/* A whole JSON answer likewise. */
 void want_json(struct op *op, struct want *w, int status, struct str body);
 /* The same without a body: 204, or Content-Length: 0. */
 void want_empty(struct op *op, struct want *w, int status);

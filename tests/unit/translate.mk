@@ -1,1 +1,10 @@
 # check_translate: the tests of translate/ and of what lies below it.
+if HAVE_CRITERION
+check_PROGRAMS += %D%/check_translate
+endif
+%C%_check_translate_SOURCES =
+%C%_check_translate_SOURCES += %D%/translate_op.c
+%C%_check_translate_CPPFLAGS = $(AM_CPPFLAGS) $(CRITERION_CFLAGS)
+%C%_check_translate_LDADD = translate/libtranslate.a conf/libconf.a \
+	model/libmodel.a base/libbase.a $(TRANSLATE_LIBS) $(CONF_LIBS) \
+	$(BASE_LIBS) $(CRITERION_LIBS)

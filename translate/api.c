@@ -1,0 +1,147 @@
+/* api.c - see api.h. */
+#include "translate/api.h"
+
+#include "base/json.h"
+#include "translate/media.h"
+#include "translate/ops.h"
+
+void api_health_hear(struct op *op, const struct op_event *event,
+                     struct want *want)
+{
+    struct fields fields = {0};
+
+    (void)event;
+    if (fields_add(&fields, op->arena, STR("Content-Type"),
+                   STR("text/plain; charset=utf-8")) != E_OK)
+        want_fail(want, E_NOMEM, STR_NONE);
+    else
+        want_answer(op, want, 200, &fields, STR("OK\n"));
+}
+
+const struct sandbox *api_sandbox(const struct op *op)
+{
+    const struct sandbox *s = op->in.sandbox;
+
+    return s && s->state == SANDBOX_RUNNING ? s : NULL;
+}
+
+void api_fail_sandbox(struct op *op, struct want *w, enum err err)
+{
+    /* Source: e2b-control-plane.md 5.1 */
+    want_fail(w, err,
+              err != E_SANDBOX_GONE
+                  ? STR_NONE
+                  : arena_text(op->arena,
+                               "Sandbox \"%.*s\" doesn't exist or you don't "
+                               "have access to it",
+                               STR_FMT(op->in.params[0])));
+}
+
+/* ---- the body ---- */
+
+void api_want_body(struct op *op, struct want *w)
+{
+    const struct fields *fields = &op->in.head->fields;
+    struct str type = fields_get(fields, STR("Content-Type"));
+
+    if (op->in.head->length != 0 && !media_is_identity(fields))
+        want_fail(w, E_MEDIA_TYPE,
+                  STR("Content-Encoding must be absent or identity"));
+    else if (op->in.head->length != 0 && type.p &&
+             (!media_is(type, STR("application/json")) ||
+              fields_count(fields, STR("Content-Type")) > 1))
+        want_fail(w, E_MEDIA_TYPE,
+                  STR("Content-Type must be application/json in utf-8"));
+    else
+        w->kind = WANT_BODY;
+}
+
+json_t *api_read_body(struct op *op, struct str body, bool optional,
+                      struct want *w)
+{
+    struct json_limits limits = json_limits_api;
+    json_t *json = NULL;
+    enum err err;
+
+    if (op->in.conf->api_body_max_bytes > 0)
+        limits.max_bytes = (size_t)op->in.conf->api_body_max_bytes;
+    if (body.n == 0 && optional)
+        body = STR("{}");
+    err = json_read(body, &limits, &json);
+    if (err == E_OK && json_is_object(json))
+        return json;
+    json_decref(json);
+    if (body.n == 0)
+        want_fail(w, E_BAD_JSON, STR("a JSON object is required as the body"));
+    else
+        want_fail(w, err == E_OK ? E_BAD_JSON : err,
+                  err == E_OK ? STR("the body must be a JSON object")
+                              : STR_NONE);
+    return NULL;
+}
+
+/* ---- its fields ---- */
+
+void api_fail_field(struct op *op, struct want *w, const char *field,
+                    const char *what)
+{
+    want_fail(w, E_BAD_FIELD,
+              arena_text(op->arena, "validation error: %s: %s", field, what));
+}
+
+void api_fail_promise(struct op *op, struct want *w, const char *field)
+{
+    want_fail(w, E_NOT_KEPT,
+              arena_text(op->arena,
+                         "%s: what this asks for is not supported by this "
+                         "server",
+                         field));
+}
+
+bool api_read_seconds(struct op *op, const json_t *body, const char *name,
+                      int64_t least, int64_t fallback, int64_t *out,
+                      struct want *w)
+{
+    const json_t *value = json_member(body, name);
+    int64_t most = op->in.conf->timeout_max_s;
+
+    *out = fallback;
+    if (!value && fallback >= 0)
+        return true;
+    if (!json_is_integer(value)) {
+        api_fail_field(op, w, name,
+                       value ? "must be a whole number of seconds"
+                             : "is required");
+        return false;
+    }
+    *out = json_integer_value(value);
+    if (*out < least) {
+        api_fail_field(op, w, name,
+                       least > 0 ? "must be greater than 0"
+                                 : "must not be negative");
+        return false;
+    }
+    if (*out <= most)
+        return true;
+    want_fail(w, E_BAD_FIELD,
+              most % 3600 == 0
+                  ? arena_text(op->arena,
+                               "Timeout cannot be greater than %lld hours",
+                               (long long)(most / 3600))
+                  : arena_text(op->arena,
+                               "Timeout cannot be greater than %lld seconds",
+                               (long long)most));
+    return false;
+}
+
+bool api_read_bool(struct op *op, const json_t *body, const char *name,
+                   bool fallback, bool *out, struct want *w)
+{
+    const json_t *value = json_member(body, name);
+
+    *out = value ? json_is_true(value) : fallback;
+    if (!value || json_is_boolean(value))
+        return true;
+    api_fail_field(op, w, name, "must be true or false");
+    return false;
+}

@@ -17,8 +17,10 @@
 struct envelope_reader {
     struct buf held; /* bytes of a frame that is not complete */
     size_t max;      /* most bytes of a payload */
+    size_t given;    /* bytes of held that the last call handed out */
 };
 
+/* Empty; holds no memory until a frame comes in parts. */
 void envelope_init(struct envelope_reader *r, size_t max_payload);
 
 /*
@@ -35,6 +37,8 @@ MUST_USE enum err envelope_next(struct envelope_reader *r, struct str *piece,
 
 /* Bytes of an incomplete frame are held. */
 bool envelope_partial(const struct envelope_reader *r);
+
+/* Give the memory back; the reader can be used again. */
 void envelope_clear(struct envelope_reader *r);
 
 /* Append a frame. */
@@ -43,7 +47,8 @@ void envelope_put(struct buf *b, unsigned flags, struct str payload);
 /* Append only the 5 bytes, for a payload of n bytes that follows. */
 void envelope_put_head(struct buf *b, unsigned flags, size_t n);
 
-/* Append an end frame: {} for E_OK, else {"error":{"code","message"}}. */
+/* Append an end frame: {} when code is NULL, else {"error":{"code",
+ * "message"}} with < > & escaped, as connect-go writes it. */
 void envelope_put_end(struct buf *b, const char *code, struct str message);
 
 #endif

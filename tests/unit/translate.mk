@@ -4,6 +4,7 @@ check_PROGRAMS += %D%/check_translate
 endif
 %C%_check_translate_SOURCES =
 %C%_check_translate_SOURCES += %D%/translate_op.c
+%C%_check_translate_SOURCES += %D%/translate_envelope.c %D%/translate_fault.c
 %C%_check_translate_CPPFLAGS = $(AM_CPPFLAGS) $(CRITERION_CFLAGS)
 %C%_check_translate_LDADD = translate/libtranslate.a conf/libconf.a \
 	model/libmodel.a base/libbase.a $(TRANSLATE_LIBS) $(CONF_LIBS) \

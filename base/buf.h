@@ -21,6 +21,7 @@ struct buf {
 /* Empty, holds no memory until the first put; max is a must. */
 void buf_init(struct buf *b, size_t max);
 
+/* Append bytes, one byte, or printf's text (its NUL not among them). */
 void buf_put(struct buf *b, struct str s);
 void buf_byte(struct buf *b, char c);
 __attribute__((format(printf, 2, 3))) void buf_text(struct buf *b,

@@ -14,9 +14,12 @@
 
 /*
  * The body (one envelope) of the ExecStream call that runs config in s:
- * prints its pid first (0x1e pid LF on stderr), changes user and directory,
- * execs the command.  Source: mitos-sandbox-server.md 5.3.
+ * changes user and directory, prints its pid (0x1e pid LF on stderr), execs
+ * the command, so that the pid is the command's own.
+ * t     the template of s; NULL if it is not configured any more
+ * body  in the arena
  * Errors: E_NOMEM, E_INVALID (a NUL in an argument, ...; *why says what).
+ * Source: mitos-sandbox-server.md 5.3, e2b-data-plane.md 2.5.
  */
 MUST_USE enum err exec_request(const struct process_config *config,
                                const struct sandbox *s,

@@ -6,4 +6,4 @@ noinst_LIBRARIES += %D%/libtranslate.a
 	%D%/media.h %D%/media.c %D%/api.h %D%/api.c \
 	%D%/unkept.h %D%/unkept.c
 %C%_libtranslate_a_SOURCES += %D%/proto.h %D%/proto.c %D%/envelope.c \
-	%D%/fault.c
+	%D%/fault.c %D%/exec.c

@@ -90,7 +90,7 @@ static bool names_control(struct reading *r)
     do {
         c = read_byte(r);
         if (c != '/' && c >= 0) {
-            /* The strictest reading ends a name at NUL, as C does. */
+            /* The stricter reading looks through NULs. */
             if (n < CONTROL_MAX && (c != 0 || r->rounds == 1))
                 segment[n] = (char)c;
             n += c != 0 || r->rounds == 1;

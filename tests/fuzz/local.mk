@@ -1,1 +1,8 @@
 # Fuzzers, one program a parser; built by make fuzz.
+if FUZZERS
+EXTRA_PROGRAMS += %D%/fuzz_route
+%C%_fuzz_route_SOURCES = %D%/route.c
+%C%_fuzz_route_LDADD = gateway/libgateway.a model/libmodel.a base/libbase.a \
+	$(BASE_LIBS)
+%C%_fuzz_route_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+endif

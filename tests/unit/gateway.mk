@@ -1,1 +1,12 @@
 # check_gateway: the tests of gateway/ and of what lies below it.
+if HAVE_CRITERION
+check_PROGRAMS += %D%/check_gateway
+endif
+%C%_check_gateway_SOURCES = %D%/gateway_route.c %D%/gateway_answer.c
+%C%_check_gateway_CPPFLAGS = $(AM_CPPFLAGS) $(CRITERION_CFLAGS) \
+	-DDATA_DIR=\"$(abs_top_srcdir)/tests/data\"
+%C%_check_gateway_LDADD = gateway/libgateway.a auth/libauth.a \
+	translate/libtranslate.a conf/libconf.a model/libmodel.a \
+	base/libbase.a $(TRANSLATE_LIBS) $(CONF_LIBS) $(BASE_LIBS) \
+	$(CRITERION_LIBS)
+EXTRA_DIST += tests/data/answers.txt tests/fuzz/corpus/route

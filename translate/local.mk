@@ -4,6 +4,7 @@ noinst_LIBRARIES += %D%/libtranslate.a
 %C%_libtranslate_a_SOURCES = $(%C%_PUBLIC) %D%/ops.h \
 	%D%/op.c \
 	%D%/media.h %D%/media.c %D%/api.h %D%/api.c \
-	%D%/unkept.h %D%/unkept.c
+	%D%/unkept.h %D%/unkept.c \
+	%D%/path.h %D%/path.c %D%/guest.h %D%/guest.c
 %C%_libtranslate_a_SOURCES += %D%/proto.h %D%/proto.c %D%/envelope.c \
 	%D%/fault.c %D%/exec.c

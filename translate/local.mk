@@ -7,4 +7,4 @@ noinst_LIBRARIES += %D%/libtranslate.a
 	%D%/unkept.h %D%/unkept.c \
 	%D%/path.h %D%/path.c %D%/guest.h %D%/guest.c
 %C%_libtranslate_a_SOURCES += %D%/proto.h %D%/proto.c %D%/envelope.c \
-	%D%/fault.c %D%/exec.c
+	%D%/fault.c %D%/exec.c %D%/process.c %D%/daemon.c

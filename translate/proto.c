@@ -193,9 +193,13 @@ static bool may_be_user(struct str name)
 
 const struct conf_template *proto_template(const struct op *op)
 {
-    if (!op->in.conf || !op->in.sandbox)
-        return NULL;
-    return conf_template(op->in.conf, op->in.sandbox->template_id);
+    const struct conf *conf = op->in.conf;
+
+    for (unsigned i = 0; conf && op->in.sandbox && i < conf->template_count;
+         i++)
+        if (str_eq(conf->templates[i].id, op->in.sandbox->template_id))
+            return &conf->templates[i];
+    return NULL;
 }
 
 static bool read_user(struct op *op, struct proto_head *out, struct want *want)

@@ -265,6 +265,13 @@ void op_hear(struct op *op, const struct op_event *event, struct want *want)
         op->row->hear(op, event, want);
 }
 
+void op_end(struct op *op)
+{
+    if (op->drop)
+        op->drop(op);
+    op->drop = NULL;
+}
+
 void want_next(struct want *w, unsigned from)
 {
     w->kind = WANT_NEXT;

@@ -95,6 +95,8 @@ struct op {
     struct arena *scratch; /* the worker's: emptied after each want is done;
                               must bear 64 MiB (a long directory listing) */
     void *state;           /* of the row's functions, in arena */
+    void (*drop)(struct op *op); /* set by an operation whose state holds
+                                    more than arena memory */
     bool answered;         /* op_hear()'s own: a whole answer has been said */
 };
 
@@ -286,6 +288,10 @@ const struct op_row *op_row_at(unsigned i);
 
 /* Tell an event, get the want (zeroed first). */
 void op_hear(struct op *op, const struct op_event *event, struct want *want);
+
+/* Once, when the operation is over in whatever way (done, failed, client
+ * gone): gives back what its state holds outside the arena. */
+void op_end(struct op *op);
 
 /* Short forms that operations use; each returns by filling *want. */
 void want_next(struct want *w, unsigned from);

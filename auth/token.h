@@ -14,6 +14,8 @@
  * or `traffic`, life a decimal number.  Source: e2b-control-plane.md 6.2 */
 void auth_token_envd(const unsigned char secret[32], struct str id,
                      uint64_t life, char out[AUTH_TOKEN_LENGTH + 1]);
+
+/* Likewise, what a client of a port must show where public traffic is off. */
 void auth_token_traffic(const unsigned char secret[32], struct str id,
                         uint64_t life, char out[AUTH_TOKEN_LENGTH + 1]);
 

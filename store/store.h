@@ -20,6 +20,9 @@ struct store;
  * -Wswitch-enum checks. */
 enum found { FOUND, ABSENT, UNKNOWN };
 
+/* So long an idempotency row counts. */
+#define STORE_IDEMPOTENCY_MS (24LL * 60 * 60 * 1000)
+
 /* The outcome of creating by an Idempotency-Key. */
 struct idempotency {
     struct str team;
@@ -33,8 +36,10 @@ struct idempotency {
 enum change_kind {
     CHANGE_PUT_SANDBOX,     /* insert, or replace the row of that id */
     CHANGE_DROP_SANDBOX,    /* remove the row of sandbox->id */
-    CHANGE_PUT_KEY,         /* number 0: the store gives the next one */
-    CHANGE_REVOKE_KEY,      /* key->number, key->revoked_ms */
+    CHANGE_PUT_KEY,         /* insert; number 0: the store gives the next one;
+                             * E_CONFLICT when number or hash are there */
+    CHANGE_REVOKE_KEY,      /* key->number, key->revoked_ms; E_CONFLICT when
+                             * there is none; the first time stays */
     CHANGE_PUT_IDEMPOTENCY, /* insert or replace */
     CHANGE_DROP_IDEMPOTENCY
 };
@@ -46,13 +51,16 @@ struct change {
     const struct key *key;
     const struct idempotency *idempotency;
     /* CHANGE_PUT_SANDBOX and DROP: must hold for the present row, or the
-     * whole commit fails with E_CONFLICT. */
+     * whole commit fails with E_CONFLICT.  IF_ABSENT also for
+     * CHANGE_PUT_IDEMPOTENCY: no row, or one that no longer counts. */
     enum { IF_ANY, IF_ABSENT, IF_STATE } condition;
     enum sandbox_state if_state; /* IF_STATE: and the same life */
     uint64_t if_life;
 };
 
-/* done runs in store_turn(), never inside store_commit(). */
+/* done runs in store_turn(), never inside store_commit(), and exactly once;
+ * for what is still queued then, in store_close().  It may call all of these
+ * but store_turn(), store_flush() and store_close(). */
 typedef void store_done(void *arg, enum err err);
 
 /*
@@ -60,7 +68,10 @@ typedef void store_done(void *arg, enum err err);
  * An SQLite file that cannot be read: E_STORE, with the reason logged.
  * A file whose marker row is missing although the marker file beside it says
  * that it once had rows opens in the state UNKNOWN: every find is UNKNOWN
- * and every commit E_STORE (threats.md S-03).
+ * and every commit E_STORE (threats.md S-03).  So does one that vanishes or
+ * is replaced while it is open, but what is remembered still counts for 60 s
+ * (keys) or 300 s (the rest).  The file is looked for every second, and read
+ * anew when it is there.
  *
  * out  given: store_close()
  * Errors: E_STORE, E_SYSTEM, E_NOMEM.
@@ -75,7 +86,8 @@ int store_fd(const struct store *s);
 void store_turn(struct store *s);
 
 /* out: borrowed until the next store_turn(); sandbox_ref() to keep it.  NULL
- * unless FOUND.  Rows in every state are found. */
+ * unless FOUND.  Rows in every state are found; a row that is not believed
+ * (threats.md S-01) is UNKNOWN. */
 enum found store_find_sandbox(struct store *s, struct str id,
                               const struct sandbox **out);
 
@@ -93,8 +105,8 @@ enum found store_find_idempotency(struct store *s, struct str team,
  * as an array in the arena: borrowed until the next store_turn().  Returns
  * UNKNOWN (and nothing) when the store cannot tell. */
 enum found store_list_sandboxes(struct store *s, struct str team,
-                                struct arena *a,
-                                const struct sandbox ***out, unsigned *count);
+                                struct arena *a, const struct sandbox ***out,
+                                unsigned *count);
 
 /* Every key row, newest last, likewise. */
 enum found store_list_keys(struct store *s, struct arena *a,
@@ -108,15 +120,19 @@ enum found store_list_keys(struct store *s, struct arena *a,
  * changes  borrowed during the call
  * done     may be NULL
  *
- * Errors (done is not called then): E_FULL, E_STORE, E_NOMEM.
+ * Errors (done is not called then): E_FULL (4096 changes wait), E_STORE,
+ * E_NOMEM, E_RANGE (a value that would not be believed when it is read: our
+ * mistake, logged).
  */
 MUST_USE enum err store_commit(struct store *s, const struct change *changes,
                                unsigned count, store_done *done, void *arg);
 
-/* For the CLI: run store_turn() until nothing is queued, at most ms. */
+/* For the CLI: run store_turn() until nothing is queued (looks included), at
+ * most ms.  Errors: E_DEADLINE. */
 MUST_USE enum err store_flush(struct store *s, int ms);
 
-/* Another process' writes are seen within 1 s; this looks at once. */
+/* Another process' writes are seen within 1 s; this has the thread look at
+ * once, and store_turn() has what it saw. */
 void store_look(struct store *s);
 
 /* Taken: waits for the queue to be written, joins the thread; *s is NULL. */

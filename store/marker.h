@@ -1,0 +1,54 @@
+/* marker.h - the small file beside the store that says that there were rows,
+ * and which keys are revoked for good.
+ *
+ * First line `sandgate-store` and 32 hex digits, the mark that stands in the
+ * store as well; then a line `revoked` and 64 hex digits for each key.  So an
+ * empty store, another one and one from before a revocation are told from
+ * the true one (threats.md S-03, S-04). */
+#ifndef STORE_MARKER_H
+#define STORE_MARKER_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "model/key.h"
+
+#define MARKER_TEXT 32 /* hex digits */
+
+struct marker {
+    bool found;                 /* the file is there */
+    char mark[MARKER_TEXT + 1]; /* "" when it cannot be made out */
+    unsigned char (*revoked)[KEY_HASH_BYTES]; /* owned; sorted */
+    unsigned count, room;
+    bool stale; /* the file does not say all this */
+};
+
+/*
+ * Read the file of that path; one that is not there gives an empty marker.
+ * m is cleared before.  Errors: E_STORE (it cannot be read), E_NOMEM.
+ */
+MUST_USE enum err store_marker_read(struct marker *m, const char *path);
+
+/*
+ * Put a new file, mode 0600, in the place of the old one, and on the disk.
+ * Errors: E_STORE (errno is kept), E_NOMEM; the old one stays then.
+ */
+MUST_USE enum err store_marker_write(struct marker *m, const char *path);
+
+/* Make up a new mark. */
+void store_marker_draw(struct marker *m);
+
+/* Is that key revoked? */
+bool store_marker_has(const struct marker *m, struct str hash);
+
+/* It is from now on; stale is set when that is news.  Errors: E_NOMEM. */
+MUST_USE enum err store_marker_add(struct marker *m, struct str hash);
+
+/* Free what it holds. */
+void store_marker_clear(struct marker *m);
+
+/* Have the names in the directory of path on the disk.  Errors: E_STORE. */
+MUST_USE enum err store_marker_sync_directory(const char *path);
+
+#endif

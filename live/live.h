@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/list.h"
 #include "base/str.h"
 #include "conf/conf.h"
 #include "model/sandbox.h"
@@ -62,15 +63,20 @@ void live_call_free(struct live_call **c);
 
 /* ---- passengers ---- */
 
-/* An exchange that carries a sandbox's bytes; inside other structs. */
+struct live_sandbox;
+
+/* An exchange that carries a sandbox's bytes; inside other structs, zeroed
+ * before its first use. */
 struct passenger {
-    void *next, *prev; /* live's own */
+    struct list link;                           /* live's own */
+    struct live_sandbox *in;                    /* live's own */
     void (*on_kicked)(void *arg, enum err why); /* the sandbox ended: the
         record is gone already; cut.  May call passenger_leave(). */
     void *arg;
 };
 
-/* Errors: E_NOMEM; E_QUOTA (more than 1,000 of one sandbox). */
+/* Errors: E_NOMEM; E_QUOTA (more than 1,000 of one sandbox); E_SANDBOX_GONE
+ * (it ended since its record was looked up). */
 MUST_USE enum err passenger_board(struct live *l, const struct sandbox *s,
                                   struct passenger *p);
 /* Harmless when it is not aboard. */
@@ -128,8 +134,8 @@ void job_leave(struct waiter **w);
 struct port_target {
     struct str address; /* IP literal */
     unsigned port;
-    struct str pool;    /* pool key: backend and sandbox life */
-    struct str prefix;  /* expose: put before the path; absent for forward */
+    struct str pool;   /* pool key: backend and sandbox life */
+    struct str prefix; /* expose: put before the path; absent for forward */
 };
 
 struct port_lease; /* expose: one of the 15 places; forward: the address */

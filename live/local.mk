@@ -1,4 +1,11 @@
 %C%_PUBLIC = %D%/live.h
 EXTRA_DIST += %D%/README
 noinst_LIBRARIES += %D%/liblive.a
-%C%_liblive_a_SOURCES = $(%C%_PUBLIC) %D%/sandbox.h %D%/order.h
+%C%_liblive_a_SOURCES = $(%C%_PUBLIC) %D%/sandbox.h %D%/order.h \
+	%D%/root.h %D%/later.h %D%/later.c %D%/commit.h %D%/commit.c \
+	%D%/backend.h %D%/backend.c %D%/rest.h %D%/rest.c \
+	%D%/sandbox.c %D%/passenger.c %D%/call.h %D%/call.c %D%/order.c \
+	%D%/health.h %D%/health.c %D%/port.c %D%/ending.c \
+	%D%/expiry.h %D%/expiry.c %D%/job.h %D%/job.c \
+	%D%/template.h %D%/template.c %D%/create.h %D%/create.c \
+	%D%/life.h %D%/life.c %D%/reconcile.h %D%/reconcile.c %D%/live.c

@@ -10,7 +10,7 @@
 
 /* The part that took the order embeds this as its first member. */
 struct subscription {
-    struct list link; /* in the part's list of subscribers */
+    struct list link;                 /* in the part's list of subscribers */
     const struct live_events *events; /* borrowed, static */
     void *arg;
     void (*pause)(struct subscription *s);

@@ -98,39 +98,43 @@ void api_fail_promise(struct op *op, struct want *w, const char *field)
                          field));
 }
 
-bool api_read_seconds(struct op *op, const json_t *body, const char *name,
-                      int64_t least, int64_t fallback, int64_t *out,
+/* Over the most: in hours when it is whole ones, as E2B says it. */
+static struct str too_long(struct op *op, const char *name, int64_t most)
+{
+    if (most % 3600 != 0 || strcmp(name, "timeout") != 0)
+        return arena_text(op->arena,
+                          "validation error: %s: must not be greater than "
+                          "%lld",
+                          name, (long long)most);
+    return arena_text(op->arena, "Timeout cannot be greater than %lld hours",
+                      (long long)(most / 3600));
+}
+
+bool api_read_seconds(struct op *op, const json_t *body,
+                      const struct api_seconds *member, int64_t *out,
                       struct want *w)
 {
-    const json_t *value = json_member(body, name);
-    int64_t most = op->in.conf->timeout_max_s;
+    const json_t *value = json_member(body, member->name);
+    int64_t most = member->most ? member->most : op->in.conf->timeout_max_s;
 
-    *out = fallback;
-    if (!value && fallback >= 0)
+    *out = member->fallback;
+    if (!value && member->fallback >= 0)
         return true;
     if (!json_is_integer(value)) {
-        api_fail_field(op, w, name,
+        api_fail_field(op, w, member->name,
                        value ? "must be a whole number of seconds"
                              : "is required");
         return false;
     }
     *out = json_integer_value(value);
-    if (*out < least) {
-        api_fail_field(op, w, name,
-                       least > 0 ? "must be greater than 0"
-                                 : "must not be negative");
-        return false;
-    }
-    if (*out <= most)
+    if (*out >= member->least && *out <= most)
         return true;
-    want_fail(w, E_BAD_FIELD,
-              most % 3600 == 0
-                  ? arena_text(op->arena,
-                               "Timeout cannot be greater than %lld hours",
-                               (long long)(most / 3600))
-                  : arena_text(op->arena,
-                               "Timeout cannot be greater than %lld seconds",
-                               (long long)most));
+    if (*out > most)
+        want_fail(w, E_BAD_FIELD, too_long(op, member->name, most));
+    else
+        api_fail_field(op, w, member->name,
+                       member->least > 0 ? "must be greater than 0"
+                                         : "must not be negative");
     return false;
 }
 
@@ -144,4 +148,44 @@ bool api_read_bool(struct op *op, const json_t *body, const char *name,
         return true;
     api_fail_field(op, w, name, "must be true or false");
     return false;
+}
+
+bool api_keep_bool(struct op *op, const json_t *body, const char *name,
+                   bool kept, struct want *w)
+{
+    bool value;
+
+    if (!api_read_bool(op, body, name, kept, &value, w))
+        return false;
+    if (value == kept)
+        return true;
+    api_fail_promise(op, w, name);
+    return false;
+}
+
+/* ---- jobs ---- */
+
+/* E2B's word for an error.  Source: e2b-control-plane.md 5.1, 3.5 */
+static struct str error_code(enum err err)
+{
+    if (err == E_IDEMPOTENCY_MISMATCH)
+        return STR("idempotency_request_mismatch");
+    if (err == E_IDEMPOTENCY_RUNNING)
+        return STR("idempotency_in_progress");
+    if (err == E_IDEMPOTENCY_UNKNOWN)
+        return STR("idempotency_outcome_unknown");
+    if (err == E_BACKEND_BUSY)
+        return STR("sandbox_capacity_unavailable");
+    return STR_NONE;
+}
+
+void api_fail_job(struct op *op, struct want *w, const struct op_event *event)
+{
+    api_fail_sandbox(op, w, event->err);
+    w->error_code = error_code(event->err);
+}
+
+void api_leave(struct want *w)
+{
+    want_fail(w, E_GONE_CLIENT, STR_NONE);
 }

@@ -34,17 +34,32 @@ void api_fail_field(struct op *op, struct want *w, const char *field,
                     const char *what);
 void api_fail_promise(struct op *op, struct want *w, const char *field);
 
-/*
- * Member `name` as a number of seconds from least up to the configuration's
- * most.  Absent: fallback, or a failure when that is negative.
- * Returns false when *w fails.
- */
-bool api_read_seconds(struct op *op, const json_t *body, const char *name,
-                      int64_t least, int64_t fallback, int64_t *out,
+/* A member that is a number of seconds. */
+struct api_seconds {
+    const char *name;
+    int64_t least;
+    int64_t most;     /* 0: the configuration's timeout_max_s */
+    int64_t fallback; /* when it is absent; negative: it is required */
+};
+
+/* false when *w fails. */
+bool api_read_seconds(struct op *op, const json_t *body,
+                      const struct api_seconds *member, int64_t *out,
                       struct want *w);
 
 /* Member `name` as a boolean, fallback if absent; false when *w fails. */
 bool api_read_bool(struct op *op, const json_t *body, const char *name,
                    bool fallback, bool *out, struct want *w);
+
+/* A boolean member that may only say what is kept; false when *w fails. */
+bool api_keep_bool(struct op *op, const json_t *body, const char *name,
+                   bool kept, struct want *w);
+
+/* Fail with what a job brought: unknown sandboxes in E2B's words, idempotency
+ * and capacity with E2B's error_code. */
+void api_fail_job(struct op *op, struct want *w, const struct op_event *event);
+
+/* The client left: its operation is over, what it began goes on. */
+void api_leave(struct want *w);
 
 #endif

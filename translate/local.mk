@@ -5,6 +5,10 @@ noinst_LIBRARIES += %D%/libtranslate.a
 	%D%/op.c \
 	%D%/media.h %D%/media.c %D%/api.h %D%/api.c \
 	%D%/unkept.h %D%/unkept.c \
-	%D%/path.h %D%/path.c %D%/guest.h %D%/guest.c
+	%D%/path.h %D%/path.c %D%/guest.h %D%/guest.c \
+	%D%/record.h %D%/record.c %D%/query.h %D%/query.c \
+	%D%/moment.h %D%/moment.c \
+	%D%/create.c %D%/connect.c %D%/detail.c %D%/kill.c %D%/timeout.c \
+	%D%/list.c
 %C%_libtranslate_a_SOURCES += %D%/proto.h %D%/proto.c %D%/envelope.c \
 	%D%/fault.c %D%/exec.c %D%/process.c %D%/daemon.c

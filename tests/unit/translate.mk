@@ -3,7 +3,8 @@ if HAVE_CRITERION
 check_PROGRAMS += %D%/check_translate
 endif
 %C%_check_translate_SOURCES =
-%C%_check_translate_SOURCES += %D%/translate_op.c %D%/translate_path.c
+%C%_check_translate_SOURCES += %D%/translate_op.c %D%/translate_path.c \
+	%D%/translate_stage.h %D%/translate_stage.c %D%/translate_control.c
 %C%_check_translate_SOURCES += %D%/translate_envelope.c %D%/translate_fault.c
 %C%_check_translate_CPPFLAGS = $(AM_CPPFLAGS) $(CRITERION_CFLAGS)
 %C%_check_translate_LDADD = translate/libtranslate.a conf/libconf.a \

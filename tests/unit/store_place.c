@@ -2,6 +2,7 @@
 
 #include <criterion/criterion.h>
 #include <dirent.h>
+#include <poll.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -184,6 +185,14 @@ enum found place_find_key(struct store *s, const struct key *key)
     struct key out;
 
     return store_find_key(s, key->hash, &out);
+}
+
+void place_await(struct store *s)
+{
+    struct pollfd fd = {store_fd(s), POLLIN, 0};
+
+    cr_assert_eq(poll(&fd, 1, FLUSH_MS), 1);
+    store_turn(s);
 }
 
 void place_look(struct store *s)

@@ -49,6 +49,9 @@ enum err place_put_key(struct store *s, const struct key *key);
 enum found place_find(struct store *s, const char *id);
 enum found place_find_key(struct store *s, const struct key *key);
 
+/* Wait until the store has something to tell, and take it. */
+void place_await(struct store *s);
+
 /* Look now, and have what was seen. */
 void place_look(struct store *s);
 

@@ -4,9 +4,12 @@ check_PROGRAMS += %D%/check_translate
 endif
 %C%_check_translate_SOURCES =
 %C%_check_translate_SOURCES += %D%/translate_op.c %D%/translate_path.c \
-	%D%/translate_stage.h %D%/translate_stage.c %D%/translate_control.c
+	%D%/translate_stage.h %D%/translate_stage.c %D%/translate_control.c \
+	%D%/translate_list.c %D%/translate_sdk.c
 %C%_check_translate_SOURCES += %D%/translate_envelope.c %D%/translate_fault.c
-%C%_check_translate_CPPFLAGS = $(AM_CPPFLAGS) $(CRITERION_CFLAGS)
+%C%_check_translate_CPPFLAGS = $(AM_CPPFLAGS) $(CRITERION_CFLAGS) \
+	-DDATA_DIR=\"$(abs_top_srcdir)/tests/data\"
 %C%_check_translate_LDADD = translate/libtranslate.a conf/libconf.a \
 	model/libmodel.a base/libbase.a $(TRANSLATE_LIBS) $(CONF_LIBS) \
 	$(BASE_LIBS) $(CRITERION_LIBS)
+EXTRA_DIST += tests/data/sdk-control.jsonl

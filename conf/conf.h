@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/arena.h"
 #include "base/err.h"
 #include "base/str.h"
 
@@ -27,28 +28,29 @@ struct conf_backend {
     struct str name;
     struct str address; /* IP literal */
     unsigned port;
-    enum conf_ports ports;  /* how user ports are reached */
-    unsigned streams;       /* its --max-streams-per-sandbox; 16 */
-    bool egress;            /* its sandboxes have a way out */
-    bool adopt;             /* sandboxes without a record: report or remove */
+    enum conf_ports ports; /* how user ports are reached */
+    unsigned streams;      /* its --max-streams-per-sandbox; 16 */
+    bool egress;           /* its sandboxes have a way out */
+    bool adopt; /* sandboxes without a record: removed, else reported */
 };
 
 struct conf_template {
-    struct str id;      /* templateID in answers: [a-z0-9]+ */
-    struct str *names;  /* aliases it is asked by */
+    struct str id;     /* templateID in answers: [a-z0-9][a-z0-9_-]* */
+    struct str *names; /* aliases it is asked by */
     unsigned name_count;
-    struct str backend; /* a backend's name */
-    struct str backend_template;
+    struct str backend;          /* a backend's name */
+    struct str backend_template; /* never empty: the id if not given */
     unsigned cpu_count, memory_mb, disk_mb; /* for list and detail */
-    struct str user;    /* default Linux user; "user" */
+    struct str user;                        /* default Linux user; "user" */
     struct str workdir; /* default working directory; "" = the user's home */
 };
 
 /* One snapshot.  All texts belong to it. */
 struct conf {
     unsigned refs;
+    struct arena *arena; /* owned: every text and list */
     struct str file;
-    struct str domain;        /* "sandgate.localhost", lower case, no port */
+    struct str domain; /* "sandgate.localhost", lower case, no port */
     struct conf_listener *listeners;
     unsigned listener_count;
     struct conf_certificate *certificates;
@@ -95,7 +97,8 @@ struct conf_report {
  * path  of the YAML file
  * out   given: conf_unref(); NULL on error
  *
- * Errors: E_BAD_FIELD (report->count > 0), E_SYSTEM, E_NOMEM.
+ * Errors: E_BAD_FIELD (report->count > 0); E_SYSTEM (the file itself cannot
+ * be read: errno; nothing is reported); E_NOMEM.
  */
 MUST_USE enum err conf_load(const char *path, struct conf_report *report,
                             struct conf **out);

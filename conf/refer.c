@@ -1,0 +1,111 @@
+/* refer.c - see refer.h. */
+#include "conf/refer.h"
+
+static bool same_place(const struct conf_listener *a,
+                       const struct conf_listener *b)
+{
+    return a->port != 0 && a->port == b->port && a->address.p &&
+           str_eq(a->address, b->address);
+}
+
+static void check_listeners(struct reading *r)
+{
+    const struct conf *c = r->conf;
+    bool told = false;
+
+    for (unsigned i = 0; i < c->listener_count; i++) {
+        const struct conf_listener *l = &c->listeners[i];
+
+        for (unsigned k = 0; k < i; k++)
+            if (same_place(l, &c->listeners[k]))
+                reading_say(r, reading_mark(r, "listeners", i, "port"),
+                            "port: entry %u of listeners has the same address "
+                            "and port",
+                            k + 1);
+        if (l->tls && c->certificate_count == 0 && !told) {
+            reading_say(r, reading_mark(r, "listeners", i, "tls"),
+                        "tls: a certificate is needed, but certificates has "
+                        "none");
+            told = true;
+        }
+        if (same_place(l, &c->status))
+            reading_say(r, reading_mark(r, "status", 0, "port"),
+                        "port: entry %u of listeners has the same address and "
+                        "port",
+                        i + 1);
+    }
+}
+
+static void check_backends(struct reading *r)
+{
+    const struct conf *c = r->conf;
+
+    for (unsigned i = 0; i < c->backend_count; i++)
+        for (unsigned k = 0; k < i; k++)
+            if (c->backends[i].name.p &&
+                str_eq(c->backends[i].name, c->backends[k].name))
+                reading_say(r, reading_mark(r, "backends", i, "name"),
+                            "name: entry %u of backends has this name too",
+                            k + 1);
+}
+
+/* Does the template answer to that name, apart from names from on? */
+static bool answers_to(const struct conf_template *t, struct str name,
+                       unsigned from)
+{
+    if (str_eq(t->id, name))
+        return true;
+    for (unsigned i = 0; i < from; i++)
+        if (str_eq(t->names[i], name))
+            return true;
+    return false;
+}
+
+/* Is the name, of template number at, another one's or its own before? */
+static void check_template_name(struct reading *r, unsigned at, struct str name,
+                                const char *key, unsigned own)
+{
+    const struct conf *c = r->conf;
+
+    if (!name.p)
+        return;
+    for (unsigned k = 0; k < at; k++)
+        if (answers_to(&c->templates[k], name, c->templates[k].name_count))
+            reading_say(r, reading_mark(r, "templates", at, key),
+                        "%s: entry %u of templates has the name %.*s too", key,
+                        k + 1, STR_FMT(name));
+    if (own != UINT32_MAX && answers_to(&c->templates[at], name, own))
+        reading_say(r, reading_mark(r, "templates", at, key),
+                    "%s: %.*s is here twice", key, STR_FMT(name));
+}
+
+static void check_templates(struct reading *r)
+{
+    const struct conf *c = r->conf;
+
+    for (unsigned i = 0; i < c->template_count; i++) {
+        struct conf_template *t = &c->templates[i];
+
+        if (t->backend.p && !conf_backend(c, t->backend))
+            reading_say(r, reading_mark(r, "templates", i, "backend"),
+                        "backend: no entry of backends has the name %.*s",
+                        STR_FMT(t->backend));
+        check_template_name(r, i, t->id, "id", UINT32_MAX);
+        for (unsigned k = 0; k < t->name_count; k++)
+            check_template_name(r, i, t->names[k], "names", k);
+        if (t->backend_template.n == 0)
+            t->backend_template = t->id;
+    }
+}
+
+void refer_check(struct reading *r)
+{
+    const struct conf *c = r->conf;
+
+    check_listeners(r);
+    check_backends(r);
+    check_templates(r);
+    if (c->timeout_default_s > c->timeout_max_s)
+        reading_say(r, reading_mark(r, "limits", 0, "timeout_default"),
+                    "timeout_default: is more than timeout_max");
+}

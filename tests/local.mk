@@ -9,3 +9,4 @@ include tests/unit/translate.mk
 include tests/unit/live.mk
 include tests/unit/gateway.mk
 include tests/fuzz/local.mk
+include tests/tsan/local.mk

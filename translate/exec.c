@@ -487,6 +487,63 @@ enum err exec_read(unsigned flags, struct str payload, bool want_pid,
     return err;
 }
 
+/* The file out of the frames {"data":"..","eof":true}. */
+static bool read_file(struct str lines, struct buf *out)
+{
+    bool good = true;
+
+    while (lines.p && lines.n) {
+        struct str line = str_cut(&lines, '\n'), data;
+        json_t *json;
+
+        if (json_read(line, &json_limits_rpc, &json))
+            return false;
+        data = json_str(json, "data");
+        if (data.p)
+            good = good && decode_base64(out, data, true);
+        json_decref(json);
+    }
+    return good;
+}
+
+/* "pid (comm) S ...": comm may hold anything, ) too; field 52 is the wait
+ * status of a zombie. */
+static bool stat_line(struct str text, char *state, int *status)
+{
+    size_t at = text.n;
+    struct str rest;
+    uint64_t value;
+
+    while (at && text.p[at - 1] != ')')
+        at--;
+    rest = str_trim(str_after(text, at));
+    if (at == 0 || rest.n == 0)
+        return false;
+    *state = rest.p[0];
+    for (int field = 3; rest.p && field < 52; field++)
+        (void)str_cut(&rest, ' ');
+    if (rest.p && rest.n && rest.p[rest.n - 1] == '\n')
+        rest.n--;
+    if (rest.p && str_u64(rest, UINT16_MAX, &value))
+        *status = (int)value;
+    return true;
+}
+
+bool exec_read_stat(struct str lines, int *status)
+{
+    struct buf file;
+    char state = '?';
+    bool good;
+
+    *status = 0;
+    buf_init(&file, 1 << 16);
+    good = read_file(lines, &file) &&
+           stat_line(buf_str(&file), &state, status) &&
+           (state == 'Z' || state == 'X');
+    buf_clear(&file);
+    return good;
+}
+
 /* ---- what goes out ---- */
 
 void exec_put_start(struct buf *b, uint32_t pid)

@@ -52,6 +52,15 @@ struct exec_frame {
 MUST_USE enum err exec_read(unsigned flags, struct str payload, bool want_pid,
                             struct arena *a, struct exec_frame *out);
 
+/*
+ * Is a process dead by its /proc/<pid>/stat, and what did it leave?
+ * lines   payloads of ReadFile's frames, each ended by LF
+ * status  its wait status; 0 also when one may not see it
+ * Returns false for one that lives, and for what is no such file.
+ * Source: proc(5).
+ */
+bool exec_read_stat(struct str lines, int *status);
+
 /* Append E2B's event frames (envelope included). */
 void exec_put_start(struct buf *b, uint32_t pid);
 void exec_put_output(struct buf *b, bool to_stderr, struct str base64);

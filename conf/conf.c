@@ -133,25 +133,3 @@ void conf_unref(struct conf **c)
     arena_free(&gone->arena);
     mem_free(gone);
 }
-
-const struct conf_template *conf_template(const struct conf *c, struct str name)
-{
-    for (unsigned i = 0; i < c->template_count; i++) {
-        const struct conf_template *t = &c->templates[i];
-
-        if (str_eq(t->id, name))
-            return t;
-        for (unsigned k = 0; k < t->name_count; k++)
-            if (str_eq(t->names[k], name))
-                return t;
-    }
-    return NULL;
-}
-
-const struct conf_backend *conf_backend(const struct conf *c, struct str name)
-{
-    for (unsigned i = 0; i < c->backend_count; i++)
-        if (str_eq(c->backends[i].name, name))
-            return &c->backends[i];
-    return NULL;
-}

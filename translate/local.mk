@@ -12,3 +12,6 @@ noinst_LIBRARIES += %D%/libtranslate.a
 	%D%/list.c
 %C%_libtranslate_a_SOURCES += %D%/proto.h %D%/proto.c %D%/envelope.c \
 	%D%/fault.c %D%/exec.c %D%/process.c %D%/daemon.c
+%C%_libtranslate_a_SOURCES += %D%/files.h %D%/files.c %D%/multipart.h \
+	%D%/multipart.c %D%/inflate.h %D%/inflate.c %D%/download.c \
+	%D%/upload.c

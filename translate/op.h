@@ -245,8 +245,10 @@ struct want_say {
 
 struct want {
     enum want_kind kind;
-    unsigned from;   /* WANT_NEXT; with SAY and SEND: go on with these and
-                        without an OP_ROOM (0: tell OP_ROOM) */
+    unsigned from;   /* WANT_NEXT; with SAY, SEND and a CALL that sends: go on
+                        with these and without an OP_ROOM (0: tell OP_ROOM).
+                        A new CALL takes the place of the present one, which
+                        is cut unless it is complete. */
     int64_t wake_ms; /* monotonic: OP_TIME then; 0: none.  Each want sets it
                         anew */
     struct want_call call;

@@ -62,3 +62,30 @@ bool query_read_metadata(struct str text, struct arena *a, struct query *out)
     }
     return true;
 }
+
+struct str query_value(struct str query, struct str name, struct arena *a,
+                       bool *twice)
+{
+    struct str found = STR_NONE;
+
+    *twice = false;
+    while (query.p) {
+        struct str value = str_cut(&query, '&');
+        struct str pair = value, key, text;
+
+        if (str_find(pair, ';') < pair.n)
+            continue;
+        key = str_cut(&value, '=');
+        if (!decode_percent(key, true, a, &key) || !str_eq(key, name))
+            continue;
+        if (!value.p)
+            value = STR("");
+        if (!decode_percent(value, true, a, &text))
+            continue;
+        if (found.p)
+            *twice = true;
+        else
+            found = text;
+    }
+    return found;
+}

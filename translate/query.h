@@ -37,4 +37,13 @@ struct str query_get(const struct query *q, struct str name);
  */
 bool query_read_metadata(struct str text, struct arena *a, struct query *out);
 
+/*
+ * The decoded value of one name, as the sandbox's daemon reads it: a pair with
+ * a bad escape or a semicolon counts as absent; twice is set when the name
+ * comes more than once.  Source: e2b-data-plane.md 4.1, 4.5.
+ * query  raw; may be absent.  Absent if the name is not there.
+ */
+struct str query_value(struct str query, struct str name, struct arena *a,
+                       bool *twice);
+
 #endif

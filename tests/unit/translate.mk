@@ -7,6 +7,7 @@ endif
 	%D%/translate_stage.h %D%/translate_stage.c %D%/translate_control.c \
 	%D%/translate_list.c %D%/translate_sdk.c
 %C%_check_translate_SOURCES += %D%/translate_envelope.c %D%/translate_fault.c
+%C%_check_translate_SOURCES += %D%/translate_multipart.c %D%/translate_files.c
 %C%_check_translate_CPPFLAGS = $(AM_CPPFLAGS) $(CRITERION_CFLAGS) \
 	-DDATA_DIR=\"$(abs_top_srcdir)/tests/data\"
 %C%_check_translate_LDADD = translate/libtranslate.a conf/libconf.a \

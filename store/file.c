@@ -63,7 +63,6 @@ enum err store_file_init(struct file *f, struct str path)
 static void close_file(struct file *f)
 {
     store_sql_close(&f->sql);
-    f->inode = 0;
     f->marked = false;
 }
 
@@ -96,6 +95,28 @@ static enum err close_to_others(struct file *f, struct batch *b, mode_t mode)
     return E_OK;
 }
 
+/* Another file stands where the one that we had open stood.  SQLite leaves
+ * that one's log behind, and would read it into the new file. */
+static enum err set_log_aside(struct file *f, struct batch *b)
+{
+    char *wal = join(str_of(f->path), "-wal");
+    char *shm = join(str_of(f->path), "-shm");
+    char *aside = join(str_of(f->path), "-wal.replaced");
+    enum err err = wal && shm && aside ? E_OK : E_NOMEM;
+
+    if (err == E_OK && rename(wal, aside) < 0 && errno != ENOENT)
+        err = refused(f, b, "the log of another file cannot be set aside");
+    if (err == E_OK) {
+        store_batch_note(b, LOG_WARN, "store %s: the file was replaced",
+                         f->path);
+        (void)unlink(shm);
+    }
+    mem_free(wal);
+    mem_free(shm);
+    mem_free(aside);
+    return err;
+}
+
 /* Look at the name; the file is made where there never was one.  exists:
  * whether there is something to open. */
 static enum err find_file(struct file *f, struct batch *b, bool *exists)
@@ -125,6 +146,9 @@ static enum err find_file(struct file *f, struct batch *b, bool *exists)
     if (st.st_size == 0 && f->marker.found)
         return E_OK;
     *exists = true;
+    if (f->inode && (f->inode != st.st_ino || f->device != st.st_dev) &&
+        set_log_aside(f, b) != E_OK)
+        return E_STORE;
     f->device = st.st_dev;
     f->inode = st.st_ino;
     return close_to_others(f, b, st.st_mode);

@@ -18,7 +18,7 @@ struct file {
     char *marker_path; /* owned */
     struct sql sql;
     struct marker marker;
-    dev_t device; /* which file the path named when it was opened */
+    dev_t device; /* which file the path named when it was last opened */
     ino_t inode;
     int64_t seen;       /* stamp up to which the memory is told */
     int64_t stamp;      /* last one drawn in the transaction */

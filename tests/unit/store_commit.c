@@ -373,6 +373,24 @@ Test(store_commit, numbers_lists_and_revokes_keys)
     store_close(&s);
 }
 
+/* What a create may bring with the largest api_body. */
+Test(store_commit, keeps_large_metadata)
+{
+    static char big[1 << 20];
+    struct sandbox row = place_sandbox("ia");
+    const struct sandbox *found;
+    struct store *s = place_open();
+
+    snprintf(big, sizeof(big), "{\"a\":\"%0*d\"}", (int)sizeof(big) - 100, 0);
+    row.metadata = str_of(big);
+    cr_assert_eq(place_put(s, &row), E_OK);
+    store_close(&s);
+    s = place_open();
+    cr_assert_eq(store_find_sandbox(s, row.id, &found), FOUND);
+    cr_expect(str_eq(found->metadata, row.metadata));
+    store_close(&s);
+}
+
 Test(store_commit, lists_the_sandboxes_of_a_team)
 {
     struct sandbox row = place_sandbox("ia");

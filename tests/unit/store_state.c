@@ -299,6 +299,54 @@ Test(store_state, what_is_remembered_counts_for_a_while_when_the_file_goes)
     store_close(&s);
 }
 
+/* The log of the file that was open is not the new file's. */
+Test(store_state, a_file_put_in_its_place_is_read_anew)
+{
+    struct sandbox row = place_sandbox("inew");
+    struct store *s;
+
+    fill();
+    copy("", ".backup");
+    for (int closed = 0; closed < 2; closed++) {
+        copy(".backup", ".next");
+        s = place_open();
+        for (int i = 0; i < 20; i++)
+            cr_assert_eq(place_put(s, &row), E_OK);
+        cr_expect_eq(place_find(s, "inew"), FOUND);
+        if (closed) {
+            cr_assert_eq(unlink(place_path), 0);
+            place_look(s);
+            cr_expect_eq(place_find(s, "iabsent"), UNKNOWN);
+        }
+        move(".next", "");
+        place_look(s);
+        cr_expect_eq(place_find(s, "ia"), FOUND);
+        cr_expect_eq(place_find(s, "inew"), ABSENT);
+        store_close(&s);
+        place_check();
+        cr_expect_eq(place_number("SELECT count(*) FROM sandbox"), 1);
+    }
+}
+
+Test(store_state, a_file_that_comes_back_has_its_log_still)
+{
+    struct sandbox row = place_sandbox("inew");
+    struct store *s;
+
+    fill();
+    s = place_open();
+    cr_assert_eq(place_put(s, &row), E_OK);
+    move("", ".away");
+    place_look(s);
+    cr_expect_eq(place_find(s, "iabsent"), UNKNOWN);
+    move(".away", "");
+    place_look(s);
+    cr_expect_eq(place_find(s, "inew"), FOUND);
+    cr_expect_eq(place_find(s, "iabsent"), ABSENT);
+    store_close(&s);
+    place_check();
+}
+
 /* The first commit after it finds out, without a look. */
 Test(store_state, a_commit_into_a_file_that_is_gone_fails)
 {

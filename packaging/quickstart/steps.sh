@@ -116,7 +116,7 @@ configure() {
         (umask 077 && head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$DIR/secret")
     fi
     [ -e /proc/net/if_inet6 ] && grep -q ' lo$' /proc/net/if_inet6 &&
-        v6="  - {address: '::1', port: $PORT, tls: true, direct: true}"
+        v6="  - {address: '::1', port: $PORT, direct: true}"
     sed -e "s|@DOMAIN@|$DOMAIN|g" -e "s|@PORT@|$PORT|g" -e "s|@BOX@|$box_url|g" \
         -e "s|@STATUS@|$(free_port)|g" -e "s|^@V6@|$v6|" \
         "$PARTS/sandgate.yaml.in" >"$DIR/sandgate.yaml" &&

@@ -9,7 +9,7 @@ noinst_LIBRARIES += %D%/libtranslate.a
 	%D%/record.h %D%/record.c %D%/query.h %D%/query.c \
 	%D%/moment.h %D%/moment.c \
 	%D%/create.c %D%/connect.c %D%/detail.c %D%/kill.c %D%/timeout.c \
-	%D%/list.c
+	%D%/list.c %D%/entry.h %D%/entry.c %D%/filesystem.c
 %C%_libtranslate_a_SOURCES += %D%/proto.h %D%/proto.c %D%/envelope.c \
 	%D%/fault.c %D%/exec.c %D%/process.c %D%/daemon.c
 %C%_libtranslate_a_SOURCES += %D%/files.h %D%/files.c %D%/multipart.h \

@@ -5,7 +5,8 @@ endif
 %C%_check_translate_SOURCES =
 %C%_check_translate_SOURCES += %D%/translate_op.c %D%/translate_path.c \
 	%D%/translate_stage.h %D%/translate_stage.c %D%/translate_control.c \
-	%D%/translate_list.c %D%/translate_sdk.c
+	%D%/translate_list.c %D%/translate_sdk.c \
+	%D%/translate_shell.h %D%/translate_shell.c %D%/translate_filesystem.c
 %C%_check_translate_SOURCES += %D%/translate_envelope.c %D%/translate_fault.c
 %C%_check_translate_SOURCES += %D%/translate_multipart.c %D%/translate_files.c
 %C%_check_translate_CPPFLAGS = $(AM_CPPFLAGS) $(CRITERION_CFLAGS) \
@@ -13,4 +14,4 @@ endif
 %C%_check_translate_LDADD = translate/libtranslate.a conf/libconf.a \
 	model/libmodel.a base/libbase.a $(TRANSLATE_LIBS) $(CONF_LIBS) \
 	$(BASE_LIBS) $(CRITERION_LIBS)
-EXTRA_DIST += tests/data/sdk-control.jsonl
+EXTRA_DIST += tests/data/sdk-control.jsonl tests/data/envd-filesystem.jsonl

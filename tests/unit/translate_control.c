@@ -3,31 +3,6 @@
 #include "base/encode.h"
 #include "base/json.h"
 
-/* Until the configuration is linked. */
-__attribute__((weak)) const struct conf_template *
-conf_template(const struct conf *c, struct str name)
-{
-    for (unsigned i = 0; i < c->template_count; i++) {
-        const struct conf_template *t = &c->templates[i];
-
-        if (str_eq(t->id, name))
-            return t;
-        for (unsigned n = 0; n < t->name_count; n++)
-            if (str_eq(t->names[n], name))
-                return t;
-    }
-    return NULL;
-}
-
-__attribute__((weak)) const struct conf_backend *
-conf_backend(const struct conf *c, struct str name)
-{
-    for (unsigned i = 0; i < c->backend_count; i++)
-        if (str_eq(c->backends[i].name, name))
-            return &c->backends[i];
-    return NULL;
-}
-
 #define V1 "/sandboxes"
 #define V2 "/v2/sandboxes"
 #define HUNDREDS \

@@ -97,7 +97,7 @@ struct op {
     void *state;           /* of the row's functions, in arena */
     void (*drop)(struct op *op); /* set by an operation whose state holds
                                     more than arena memory */
-    bool answered;         /* op_hear()'s own: a whole answer has been said */
+    bool answered; /* op_hear()'s own: a whole answer has been said */
 };
 
 /* ---- events ---- */

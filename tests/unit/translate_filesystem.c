@@ -9,8 +9,8 @@
 
 #include "base/encode.h"
 #include "base/json.h"
+#include "tests/unit/translate_shell.h"
 #include "translate/fault.h"
-#include "translate_shell.h"
 
 #define SERVICE "/filesystem.Filesystem/"
 #define LINE_BYTES (64 << 10)

@@ -1,5 +1,5 @@
 /* What the published SDKs were seen to send to the control plane. */
-#include "translate_stage.h"
+#include "tests/unit/translate_stage.h"
 
 #include <stdio.h>
 

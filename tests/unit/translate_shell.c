@@ -1,4 +1,4 @@
-#include "translate_shell.h"
+#include "tests/unit/translate_shell.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #ifndef TESTS_UNIT_TRANSLATE_SHELL_H
 #define TESTS_UNIT_TRANSLATE_SHELL_H
 
-#include "translate_stage.h"
+#include "tests/unit/translate_stage.h"
 
 /* Do the call that s->want wants and tell OP_ANSWER. */
 void shell_answer(struct stage *s);

@@ -1,4 +1,4 @@
-#include "translate_stage.h"
+#include "tests/unit/translate_stage.h"
 
 #include <stdio.h>
 

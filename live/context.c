@@ -56,20 +56,6 @@ static void detach(struct context_order *o)
     list_remove(&o->sub.link);
 }
 
-static void leave(struct subscription *s)
-{
-    struct context_order *o = (struct context_order *)(void *)s;
-    struct context_table *t = o->table;
-
-    detach(o);
-    if (t && t->holder == o) {
-        t->holder = NULL;
-        timer_set(&t->abandoned, ABANDONED_MS);
-    }
-    o->table = NULL;
-    loop_bury(o->live->loop, bury_order, o);
-}
-
 static void tell(struct context_order *o, enum err err)
 {
     struct context_table *t = o->table;
@@ -114,6 +100,23 @@ static void release(struct context_table *t)
     t->taken = false;
     timer_stop(&t->abandoned);
     admit(t);
+}
+
+static void leave(struct subscription *s)
+{
+    struct context_order *o = (struct context_order *)(void *)s;
+    struct context_table *t = o->table;
+    bool told = !list_linked(&o->later.link);
+
+    detach(o);
+    if (t && t->holder == o && told) {
+        t->holder = NULL;
+        timer_set(&t->abandoned, ABANDONED_MS);
+    } else if (t && t->holder == o) {
+        release(t);
+    }
+    o->table = NULL;
+    loop_bury(o->live->loop, bury_order, o);
 }
 
 static void on_abandoned(void *arg)

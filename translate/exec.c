@@ -289,9 +289,8 @@ static bool is_base64(struct str s)
     return good;
 }
 
-/* The frames that a busy command makes, {"stdout":"<base64>"} with blanks
- * anywhere: their text is taken as it stands.  false: not such a frame. */
-static bool scan(struct str payload, struct exec_frame *out)
+/* The frames that a busy command makes: their text is taken as it stands. */
+bool exec_scan(struct str payload, bool *to_stderr, struct str *base64)
 {
     const char *p = payload.p, *end = p + payload.n, *quote;
 
@@ -299,20 +298,19 @@ static bool scan(struct str payload, struct exec_frame *out)
         return false;
     if (memcmp(p, "stdout\"", 7) != 0 && memcmp(p, "stderr\"", 7) != 0)
         return false;
-    out->to_stderr = p[3] == 'e';
+    *to_stderr = p[3] == 'e';
     p += 7;
     if (!skip_byte(&p, end, ':') || !skip_byte(&p, end, '"'))
         return false;
     quote = memchr(p, '"', (size_t)(end - p));
     if (!quote)
         return false;
-    out->base64 = str_from(p, (size_t)(quote - p));
+    *base64 = str_from(p, (size_t)(quote - p));
     p = quote + 1;
     if (!skip_byte(&p, end, '}'))
         return false;
     skip_blanks(&p, end);
-    out->kind = EXEC_OUTPUT;
-    return p == end && is_base64(out->base64);
+    return p == end && is_base64(*base64);
 }
 
 MUST_USE static enum err read_output(const json_t *text, bool to_stderr,
@@ -471,8 +469,8 @@ enum err exec_read(unsigned flags, struct str payload, bool want_pid,
     struct buf plain;
     enum err err = E_OK;
 
-    *out = (struct exec_frame){.kind = EXEC_OTHER};
-    if (flags || !scan(payload, out)) {
+    *out = (struct exec_frame){.kind = EXEC_OUTPUT};
+    if (flags || !exec_scan(payload, &out->to_stderr, &out->base64)) {
         *out = (struct exec_frame){.kind = EXEC_OTHER};
         err = parse(flags, payload, a, out);
     }

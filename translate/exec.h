@@ -46,6 +46,10 @@ struct exec_frame {
     struct str detail; /* arena */
 };
 
+/* Is payload {"stdout":"<base64>"} or the same of stderr, with blanks
+ * anywhere?  Then *base64 is the text as it came, of checked letters. */
+bool exec_scan(struct str payload, bool *to_stderr, struct str *base64);
+
 /* Read one upstream payload.  want_pid: the wrapper's line has not come yet:
  * it is cut off the first stderr output (what follows it is in base64 again,
  * re-encoded in the arena).  Errors: E_BACKEND_GARBAGE, E_NOMEM. */

@@ -16,11 +16,15 @@ struct call;  /* one request to an upstream and its answer */
 
 /* What the upstream does.  After on_end or on_cut no event follows. */
 struct call_events {
-    /* The head; borrowed for the call.  1xx other than 101 never come. */
+    /* The head; borrowed for the call.  1xx other than 101 never come.
+     * Fields are without what belongs to that hop or is net's own (length,
+     * Date, Connection and what it names), so they can be said on as they
+     * are; length is what the client may be told (a HEAD's, too). */
     void (*on_head)(void *arg, const struct answer_head *head);
     void (*on_piece)(void *arg, struct str piece);
     /* Complete: length reached, last chunk, close-delimited FIN; after 101:
-     * the upstream half-closed (call_say_end() is still possible). */
+     * the upstream half-closed (call_say() and call_say_end() are still
+     * possible, and on_room and on_cut may still come). */
     void (*on_end)(void *arg);
     /* E_BACKEND_DOWN: no connection (refused, unreachable, connect time
      * over); E_CUT: it died (see call_facts()); E_BACKEND_GARBAGE: its
@@ -32,17 +36,17 @@ struct call_events {
 
 struct call_request {
     struct str pool;    /* pool key: backend, or backend and sandbox life */
-    struct str address; /* IP literal */
-    unsigned port;
+    struct str address; /* IP literal, or the path of a Unix socket (/...) */
+    unsigned port;      /* 0 with a path */
     enum method method;
     struct str target;           /* raw, checked by the caller */
     struct str host;             /* Host field */
     const struct fields *fields; /* without hop-by-hop, Host, length */
-    int64_t length;    /* body: >= 0, LENGTH_CHUNKED, or LENGTH_NONE */
-    struct str body;   /* sent with the head when all of it is here */
-    bool upgrade;      /* WebSocket: Connection: Upgrade is added */
-    bool fresh;        /* never a connection that has served before */
-    bool idempotent;   /* may be sent again once: threats.md U-11 */
+    int64_t length;     /* body: >= 0, LENGTH_CHUNKED, or LENGTH_NONE */
+    struct str body;    /* sent with the head when all of it is here */
+    bool upgrade;       /* WebSocket: Connection: Upgrade is added */
+    bool fresh;         /* never a connection that has served before */
+    bool idempotent;    /* may be sent again once: threats.md U-11 */
     int64_t connect_ms; /* 3,000 */
     int64_t head_ms;    /* wait for the head; 0 = for ever */
 };
@@ -61,7 +65,8 @@ void pools_free(struct pools **p);
  * Never half-closes (a FIN cancels the call at the sandbox server).
  *
  * out  given: call_free()
- * Errors: E_NOMEM, E_SYSTEM.
+ * Errors: E_NOMEM, E_SYSTEM (no socket, or no such form of address),
+ * E_BAD_FIELD (target or host cannot be written).
  */
 MUST_USE enum err call_start(struct pools *p, const struct call_request *r,
                              const struct call_events *events, void *arg,

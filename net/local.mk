@@ -1,7 +1,13 @@
 %C%_PUBLIC = %D%/loop.h %D%/tls.h %D%/server.h %D%/client.h
 EXTRA_DIST += %D%/README
 noinst_LIBRARIES += %D%/libnet.a %D%/libllhttp.a
-%C%_libnet_a_SOURCES = $(%C%_PUBLIC)
+%C%_libnet_a_SOURCES = $(%C%_PUBLIC) %D%/turn.h %D%/loop.c %D%/io.h %D%/io.c \
+	%D%/tls_bio.h %D%/tls_bio.c %D%/tls_context.h %D%/tls.c %D%/io_tls.h \
+	%D%/io_tls.c %D%/h1_scan.h %D%/h1_scan.c %D%/h1_name.h %D%/h1_name.c \
+	%D%/h1_head.h %D%/h1_head.c %D%/h1_body.h %D%/h1_body.c \
+	%D%/h1_write.h %D%/h1_write.c %D%/serving.h %D%/stream.c \
+	%D%/h1_stream.h %D%/h1_stream.c %D%/h1_conn.h %D%/h1_conn.c \
+	%D%/server.c %D%/upstream.h %D%/upstream.c %D%/client.c
 
 # llhttp comes as C sources; copied into the build tree, compiled without the
 # house's warnings.

@@ -34,8 +34,8 @@ void loop_bury(struct loop *l, void (*bury)(void *what), void *what);
 
 /* One timer, inside other structs. */
 struct timer {
-    struct loop *loop;         /* borrowed */
-    void *event;               /* owned: libevent's */
+    struct loop *loop; /* borrowed */
+    void *event;       /* owned: libevent's */
     void (*on_time)(void *arg);
     void *arg;
 };

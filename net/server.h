@@ -50,13 +50,13 @@ struct stream_events {
 };
 
 struct server_settings {
-    int64_t head_ms;       /* from the first byte to a whole head; 10 s */
-    int64_t idle_ms;       /* keep-alive; 620 s */
-    int64_t stall_ms;      /* no progress of a write; 60 s, then RST */
-    int64_t tunnel_idle_ms; /* silence after 101; 3,600 s */
-    int64_t half_open_ms;  /* after one side of a tunnel ended; 60 s */
+    int64_t head_ms;          /* from the first byte to a whole head; 10 s */
+    int64_t idle_ms;          /* keep-alive; 620 s */
+    int64_t stall_ms;         /* no progress of a write; 60 s, then RST */
+    int64_t tunnel_idle_ms;   /* silence after 101; 3,600 s */
+    int64_t half_open_ms;     /* after one side of a tunnel ended; 60 s */
     unsigned connections_max; /* accept pauses at it */
-    unsigned keep_alive_s; /* told in Keep-Alive: timeout=; 600 */
+    unsigned keep_alive_s;    /* told in Keep-Alive: timeout=; 600 */
 };
 
 /* Told of every new request; must call stream_own() before it returns. */
@@ -116,6 +116,11 @@ const struct request_head *stream_head(const struct stream *s);
 
 void stream_pause(struct stream *s, enum pause_reason why);
 void stream_resume(struct stream *s, enum pause_reason why);
+
+/* E-02: the body must come with at least rate bytes a second (0: any) after
+ * the first first_ms from now, else net answers 408 or cuts, and on_gone tells
+ * E_SLOW.  While a pause is set nothing is counted against the client. */
+void stream_limit_body(struct stream *s, int64_t first_ms, uint64_t rate);
 
 /* 100 Continue, once, if the client expects it and nothing was said yet. */
 void stream_continue(struct stream *s);

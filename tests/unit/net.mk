@@ -1,1 +1,9 @@
 # check_net: the tests of net/ and of what lies below it.
+if HAVE_CRITERION
+check_PROGRAMS += %D%/check_net
+endif
+%C%_check_net_SOURCES = %D%/net_rig.h %D%/net_rig.c %D%/net_loop.c \
+	%D%/net_server.c
+%C%_check_net_CPPFLAGS = $(AM_CPPFLAGS) $(CRITERION_CFLAGS)
+%C%_check_net_LDADD = net/libnet.a net/libllhttp.a model/libmodel.a \
+	base/libbase.a $(NET_LIBS) $(BASE_LIBS) $(CRITERION_LIBS)

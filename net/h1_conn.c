@@ -1,0 +1,644 @@
+/* h1_conn.c - see h1_conn.h.
+ *
+ * Every event ends in step(), which does what can be done now and then says
+ * what is waited for.  Users are called from here only, never from inside
+ * their own orders. */
+#include "net/h1_conn.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "net/h1_head.h"
+#include "net/h1_stream.h"
+#include "net/h1_write.h"
+#include "net/io_tls.h"
+
+#define CONN_MAGIC 0xc0221ec7u
+
+/* Unread bytes that are kept: one read behind what is not a whole head. */
+#define IN_MAX_BYTES (H1_HEAD_BYTES + TURN_READ_BYTES)
+
+/* Source: threats.md T-06, C2. */
+#define HELLO_MS 10000
+#define DRAIN_MS 1000
+#define DRAIN_BYTES 65536
+
+struct conn {
+    unsigned magic;
+    enum conn_state {
+        CONN_HELLO,  /* TLS handshake */
+        CONN_IDLE,   /* no byte of a request */
+        CONN_HEAD,   /* a part of a head */
+        CONN_OPEN,   /* a stream */
+        CONN_SAYING, /* the last answer is on its way, nothing is read */
+        CONN_DRAIN,  /* our FIN is sent, what comes is thrown away */
+        CONN_DEAD    /* closed, to be buried */
+    } state;
+    struct io io;
+    struct server *server;    /* borrowed */
+    struct list link;         /* in server.connections */
+    struct h1_stream *stream; /* owned together with its user */
+    struct tls *tls;          /* counted */
+    struct buf in;            /* read and not used */
+    struct h1_scan scan;      /* of a head that came in parts */
+    int64_t since_ms;         /* the state began, or the tunnel had a byte */
+    unsigned drained_bytes;
+    bool ended;    /* tunnel: the client's direction is over */
+    char peer[40]; /* address as text */
+};
+
+static struct conn *of(struct io *io)
+{
+    struct conn *c = LIST_OF(io, struct conn, io);
+
+    assert(c->magic == CONN_MAGIC);
+    return c;
+}
+
+/* ---- ends ---- */
+
+static void bury(void *what)
+{
+    struct conn *c = what;
+
+    io_clear(&c->io);
+    buf_clear(&c->in);
+    c->magic = 0;
+    mem_free(c);
+}
+
+static void enter(struct conn *c, enum conn_state state)
+{
+    if (c->state == CONN_HELLO)
+        c->server->handshake_count--;
+    c->state = state;
+    c->since_ms = clock_ms();
+}
+
+/* The descriptor is closed: nothing but the burial follows. */
+static void die(struct conn *c)
+{
+    struct server *server = c->server;
+
+    enter(c, CONN_DEAD);
+    list_remove(&c->link);
+    tls_unref(&c->tls);
+    server->connection_count--;
+    loop_bury(server->loop, bury, c);
+    server->on_less(server);
+}
+
+static void close_clean(struct conn *c)
+{
+    if (c->state != CONN_HELLO && c->io.ops != &io_plain)
+        c->io.ops->shutdown(&c->io);
+    io_close(&c->io);
+    die(c);
+}
+
+static void close_hard(struct conn *c)
+{
+    io_cut(&c->io);
+    die(c);
+}
+
+/* The stream is over; its user's events and argument as they were. */
+struct listener_of {
+    const struct stream_events *events;
+    void *arg;
+};
+
+static struct listener_of end_stream(struct conn *c)
+{
+    struct h1_stream *hs = c->stream;
+    struct listener_of who = {hs->s.events, hs->s.arg};
+
+    c->stream = NULL;
+    h1_stream_end(hs);
+    return who;
+}
+
+/* The client is gone, or as good as that. */
+static void lose(struct conn *c, enum err why)
+{
+    struct listener_of who = {NULL, NULL};
+
+    if (c->stream)
+        who = end_stream(c);
+    close_hard(c);
+    if (who.events)
+        who.events->on_gone(who.arg, why);
+}
+
+/* ---- refusals ---- */
+
+static void say_refusal(struct conn *c, int status)
+{
+    static const struct field rows[] = {
+        {STR("Content-Type"), STR("application/json")},
+        {STR("Cache-Control"), STR("no-store")},
+        {STR("Sec-WebSocket-Version"), STR("13")}};
+    char text[128];
+    struct answer_head head = {.status = status};
+    struct h1_answer_extra extra = {.date = h1_stream_date(c->io.loop)};
+    struct str reason = h1_reason(status);
+    char *room;
+
+    snprintf(text, sizeof(text), "{\"code\":%d,\"message\":\"%.*s\"}", status,
+             STR_FMT(reason));
+    head.length = (int64_t)strlen(text);
+    head.fields = (struct fields){(struct field *)(uintptr_t)rows,
+                                  status == 426 ? 3u : 2u, 3};
+    room = io_room(&c->io, h1_answer_bound(&head));
+    io_grew(&c->io, h1_write_answer(room, &head, &extra));
+    io_say(&c->io, str_of(text));
+}
+
+/* What was read is refused: one answer, and nothing more is parsed. */
+static void refuse(struct conn *c, enum err why)
+{
+    int status = h1_status(why);
+    struct server *server = c->server;
+
+    say_refusal(c, status);
+    buf_clear(&c->in);
+    enter(c, CONN_SAYING);
+    server->on_refused(server->arg, str_of(c->peer), status, why);
+}
+
+/* The rest of the request is broken or too slow. */
+static void refuse_body(struct conn *c, enum err why)
+{
+    bool silent = c->stream->answer == ANSWER_NONE;
+    struct listener_of who = {NULL, NULL};
+
+    if (!silent) {
+        lose(c, why);
+        return;
+    }
+    who = end_stream(c);
+    say_refusal(c, h1_status(why));
+    buf_clear(&c->in);
+    enter(c, CONN_SAYING);
+    if (who.events)
+        who.events->on_gone(who.arg, why);
+}
+
+/* ---- what came ---- */
+
+/* A whole head, or a part of one; how many bytes were used. */
+static size_t take_head(struct conn *c, struct str bytes)
+{
+    struct loop *l = c->server->loop;
+    struct h1_lines lines = {.rows = l->rows};
+    struct h1_stream *hs;
+    bool again = c->scan.at > 0, done;
+    enum err err = h1_scan_request(&c->scan, bytes, &lines, &done);
+
+    if (err == E_OK && done && again) {
+        /* Its first lines were seen by an earlier call. */
+        c->scan = (struct h1_scan){.at = 0};
+        err = h1_scan_request(&c->scan, bytes, &lines, &done);
+    }
+    if (err == E_OK && !done) {
+        if (c->state == CONN_IDLE)
+            enter(c, CONN_HEAD);
+        return 0;
+    }
+    c->scan = (struct h1_scan){.at = 0};
+    if (err == E_OK)
+        err = h1_stream_new(c->server, &c->io, &lines, bytes.p, &hs);
+    if (err != E_OK) {
+        refuse(c, err);
+        return bytes.n;
+    }
+    c->stream = hs;
+    c->state = CONN_OPEN;
+    hs->at_hand = bytes.n - lines.bytes;
+    hs->s.head.tls = c->tls != NULL;
+    hs->s.head.peer = str_of(c->peer);
+    hs->s.head.sni = str_of(c->io.sni);
+    c->server->on_request(c->server->arg, &hs->s, &hs->s.head);
+    return lines.bytes;
+}
+
+/* May the user be given more of the body, or its end? */
+static bool wants_body(const struct conn *c)
+{
+    const struct h1_stream *hs = c->stream;
+
+    return c->state == CONN_OPEN && hs->s.events && !hs->s.pauses &&
+           !hs->told_end && hs->answer != ANSWER_CUT &&
+           (hs->tunnel || hs->answer != ANSWER_SAID);
+}
+
+/* The next piece of the body; how many bytes were used.  *more is false when
+ * there is nothing to do with the rest. */
+static size_t take_body(struct conn *c, struct str bytes, bool *more)
+{
+    struct h1_stream *hs = c->stream;
+    struct str piece;
+    size_t used = 0;
+    enum h1_body_got got = h1_body_next(&hs->body, bytes, &used, &piece);
+
+    hs->at_hand = bytes.n - used;
+    *more = got == BODY_PIECE;
+    if (got == BODY_PIECE) {
+        hs->s.bytes_in += piece.n;
+        hs->s.events->on_piece(hs->s.arg, piece);
+    } else if (got == BODY_END) {
+        hs->told_end = true;
+        hs->s.events->on_end(hs->s.arg);
+    } else if (got == BODY_BAD) {
+        refuse_body(c, hs->body.why);
+        return bytes.n;
+    }
+    return used;
+}
+
+/* Use bytes as far as they can be used now. */
+static size_t feed(struct conn *c, struct str bytes)
+{
+    size_t at = 0;
+    bool more = true;
+
+    while (more) {
+        struct str rest = str_after(bytes, at);
+        size_t used = 0;
+
+        if (wants_body(c)) {
+            used = take_body(c, rest, &more);
+        } else if (c->state == CONN_IDLE || c->state == CONN_HEAD) {
+            used = rest.n ? take_head(c, rest) : 0;
+            more = used > 0;
+        } else {
+            more = false;
+        }
+        at += used;
+    }
+    return c->state >= CONN_SAYING ? bytes.n : at;
+}
+
+static void take(struct conn *c, struct str bytes)
+{
+    size_t used;
+
+    if (!buf_len(&c->in)) {
+        used = feed(c, bytes);
+        if (c->state != CONN_DEAD)
+            buf_put(&c->in, str_after(bytes, used));
+    } else {
+        buf_put(&c->in, bytes);
+        used = feed(c, buf_str(&c->in));
+        if (c->state != CONN_DEAD && c->state != CONN_SAYING)
+            buf_drop(&c->in, used);
+    }
+    if (c->in.failed && c->state != CONN_DEAD)
+        lose(c, E_NOMEM);
+}
+
+/* The kept bytes again, since a pause ended or an answer was given. */
+static bool feed_kept(struct conn *c)
+{
+    size_t used = feed(c, buf_str(&c->in));
+
+    if (c->state == CONN_DEAD || c->state == CONN_SAYING)
+        return true;
+    buf_drop(&c->in, used);
+    if (!buf_len(&c->in))
+        buf_clear(&c->in);
+    return used > 0;
+}
+
+static void on_eof(struct conn *c)
+{
+    if (c->state != CONN_OPEN) {
+        io_close(&c->io);
+        die(c);
+    } else if (!c->stream->tunnel) {
+        lose(c, E_GONE_CLIENT);
+    } else {
+        c->ended = true;
+        c->stream->told_end = true;
+        if (c->stream->s.events)
+            c->stream->s.events->on_end(c->stream->s.arg);
+    }
+}
+
+/* Throw away what comes behind our FIN, so that the answer is not lost by a
+ * reset; not for ever. */
+static void drain(struct conn *c, size_t n)
+{
+    c->drained_bytes += (unsigned)n;
+    if (c->drained_bytes > DRAIN_BYTES) {
+        io_close(&c->io);
+        die(c);
+    }
+}
+
+static void on_readable(struct conn *c)
+{
+    size_t n = 0;
+    char *p = c->io.loop->read;
+    enum io_got got = c->io.ops->read(&c->io, p, TURN_READ_BYTES, &n);
+
+    if (got == IO_LOST) {
+        lose(c, E_GONE_CLIENT);
+    } else if (got == IO_END) {
+        on_eof(c);
+    } else if (got == IO_GOT && c->state == CONN_DRAIN) {
+        drain(c, n);
+    } else if (got == IO_GOT) {
+        if (c->state == CONN_OPEN && c->stream->tunnel)
+            c->since_ms = clock_ms();
+        take(c, str_from(p, n));
+    }
+}
+
+static void shake_hands(struct conn *c)
+{
+    enum io_got got = io_tls_hello(&c->io);
+
+    if (got == IO_GOT) {
+        enter(c, CONN_IDLE);
+        c->server->on_less(c->server);
+    } else if (got != IO_AGAIN) {
+        io_close(&c->io);
+        die(c);
+    }
+}
+
+/* ---- what is due ---- */
+
+static int64_t open_due(const struct conn *c)
+{
+    const struct server_settings *set = &c->server->settings;
+    const struct stream *s = &c->stream->s;
+    uint64_t earned_ms;
+
+    if (buf_len(&c->io.out))
+        return c->io.progress_ms + set->stall_ms;
+    if (c->stream->tunnel)
+        return c->since_ms + (c->ended || c->stream->shut
+                                  ? set->half_open_ms
+                                  : set->tunnel_idle_ms);
+    if (!s->body_first_ms || c->stream->body.ended || s->pauses)
+        return IO_NEVER;
+    earned_ms = s->body_rate ? s->bytes_in * 1000 / s->body_rate : 0;
+    return s->begun_ms + s->body_first_ms + (int64_t)earned_ms;
+}
+
+static int64_t due(const struct conn *c)
+{
+    const struct server_settings *set = &c->server->settings;
+
+    switch (c->state) {
+    case CONN_HELLO:
+        return c->since_ms + HELLO_MS;
+    case CONN_IDLE:
+        return c->since_ms + set->idle_ms;
+    case CONN_HEAD:
+        return c->since_ms + set->head_ms;
+    case CONN_OPEN:
+        return open_due(c);
+    case CONN_SAYING:
+        return (buf_len(&c->io.out) ? c->io.progress_ms : c->since_ms) +
+               set->stall_ms;
+    case CONN_DRAIN:
+        return c->since_ms + DRAIN_MS;
+    case CONN_DEAD:
+        break;
+    }
+    return IO_NEVER;
+}
+
+static void on_due(struct conn *c)
+{
+    if (clock_ms() < due(c))
+        return; /* it has moved on since */
+    if (c->state == CONN_HEAD) {
+        refuse(c, E_SLOW);
+    } else if (c->state == CONN_IDLE) {
+        close_clean(c);
+    } else if (c->state == CONN_OPEN && !buf_len(&c->io.out) &&
+               !c->stream->tunnel) {
+        refuse_body(c, E_SLOW);
+    } else if (c->state == CONN_OPEN || c->state == CONN_SAYING) {
+        lose(c, E_SLOW);
+    } else {
+        io_close(&c->io);
+        die(c);
+    }
+}
+
+/* ---- steps ---- */
+
+/* The rest of a request that nobody wanted, as far as it is here. */
+static bool skip_rest(struct conn *c, struct h1_stream *hs)
+{
+    enum h1_body_got got;
+    struct str piece;
+    size_t used;
+
+    do {
+        got = h1_body_next(&hs->body, buf_str(&c->in), &used, &piece);
+        buf_drop(&c->in, used);
+    } while (got == BODY_PIECE);
+    return got == BODY_END;
+}
+
+/* All of the answer is with the socket. */
+static void finish(struct conn *c)
+{
+    struct h1_stream *hs = c->stream;
+    bool keep = hs->keep && !hs->tunnel && skip_rest(c, hs);
+    struct listener_of who = end_stream(c);
+
+    if (keep) {
+        enter(c, CONN_IDLE);
+    } else {
+        buf_clear(&c->in);
+        enter(c, CONN_SAYING);
+    }
+    if (who.events)
+        who.events->on_done(who.arg);
+}
+
+/* A tunnel's user has said its end, or the client, or both. */
+static bool step_tunnel(struct conn *c)
+{
+    struct h1_stream *hs = c->stream;
+    struct listener_of who;
+
+    if (hs->answer == ANSWER_SAID && !hs->shut && !io_pending(&c->io)) {
+        hs->shut = true;
+        c->since_ms = clock_ms();
+        c->io.ops->shutdown(&c->io);
+        return true;
+    }
+    if (!hs->shut || !c->ended)
+        return false;
+    who = end_stream(c);
+    io_close(&c->io);
+    die(c);
+    if (who.events)
+        who.events->on_done(who.arg);
+    return true;
+}
+
+/* One move of an open stream; false: none can be made. */
+static bool step_open(struct conn *c)
+{
+    struct h1_stream *hs = c->stream;
+
+    if (hs->answer == ANSWER_CUT) {
+        end_stream(c);
+        close_hard(c);
+        return true;
+    }
+    if (hs->full && !buf_len(&c->io.out)) {
+        hs->full = false;
+        if (hs->s.events)
+            hs->s.events->on_room(hs->s.arg);
+        return true;
+    }
+    if (hs->tunnel && step_tunnel(c))
+        return true;
+    if (!hs->tunnel && hs->answer == ANSWER_SAID && !io_pending(&c->io)) {
+        finish(c);
+        return true;
+    }
+    if (wants_body(c) && (buf_len(&c->in) || hs->body.ended))
+        return feed_kept(c) || hs != c->stream || hs->told_end;
+    return false;
+}
+
+/* One move; false: something must happen first. */
+static bool move(struct conn *c)
+{
+    if (c->state == CONN_DEAD)
+        return false;
+    if (c->io.failed) {
+        lose(c, E_GONE_CLIENT);
+        return false;
+    }
+    switch (c->state) {
+    case CONN_OPEN:
+        return step_open(c);
+    case CONN_IDLE:
+        if (c->server->draining && !buf_len(&c->in)) {
+            close_clean(c);
+            return false;
+        }
+        return buf_len(&c->in) && feed_kept(c);
+    case CONN_SAYING:
+        if (io_pending(&c->io))
+            return false;
+        c->io.ops->shutdown(&c->io);
+        enter(c, CONN_DRAIN);
+        return true;
+    case CONN_HELLO:
+    case CONN_HEAD:
+    case CONN_DRAIN:
+    case CONN_DEAD:
+        break;
+    }
+    return false;
+}
+
+/* Is the socket to be read? */
+static bool wants_bytes(const struct conn *c)
+{
+    if (c->state != CONN_OPEN)
+        return c->state != CONN_SAYING;
+    if (buf_len(&c->in) || c->ended)
+        return false;
+    /* A whole request: what comes is the next one, or the client's FIN. */
+    return c->stream->told_end || c->stream->body.ended || wants_body(c);
+}
+
+static void step(struct conn *c)
+{
+    bool reads;
+
+    while (move(c))
+        ;
+    if (c->state == CONN_DEAD)
+        return;
+    reads = wants_bytes(c);
+    io_watch(&c->io, reads);
+    io_due(&c->io, due(c));
+    if (reads && io_holds(&c->io))
+        turn_later(c->io.loop, &c->io.post);
+}
+
+static void on_io(struct io *io, unsigned what)
+{
+    struct conn *c = of(io);
+
+    if (c->state == CONN_DEAD)
+        return;
+    if (c->state == CONN_HELLO && !io->failed && !(what & IO_DUE))
+        shake_hands(c);
+    else if (what & IO_DUE)
+        on_due(c);
+    else if (what & IO_READABLE || (io->reads && io_holds(io)))
+        on_readable(c);
+    else if (what & IO_CLOSED && c->state == CONN_OPEN && !c->stream->tunnel)
+        lose(c, E_GONE_CLIENT);
+    step(c);
+}
+
+/* ---- life ---- */
+
+enum err h1_conn_open(struct server *server,
+                      const struct h1_conn_opening *opening)
+{
+    struct conn *c = mem_new(sizeof(*c));
+
+    if (!c)
+        return E_NOMEM;
+    c->magic = CONN_MAGIC;
+    c->server = server;
+    c->since_ms = clock_ms();
+    buf_init(&c->in, IN_MAX_BYTES);
+    snprintf(c->peer, sizeof(c->peer), "%.*s", STR_FMT(opening->peer));
+    if (io_init(&c->io, server->loop, opening->fd, on_io) != E_OK) {
+        mem_free(c);
+        return E_NOMEM;
+    }
+    c->state = CONN_IDLE;
+    if (opening->tls) {
+        if (io_tls_begin(&c->io, opening->tls, opening->direct) != E_OK) {
+            io_release(&c->io);
+            mem_free(c);
+            return E_NOMEM;
+        }
+        c->tls = tls_ref(opening->tls);
+        c->state = CONN_HELLO;
+        server->handshake_count++;
+    }
+    list_push(&server->connections, &c->link);
+    server->connection_count++;
+    io_due(&c->io, due(c));
+    return E_OK;
+}
+
+void h1_conn_drain(struct list *serving_link)
+{
+    struct conn *c = LIST_OF(serving_link, struct conn, link);
+
+    if (c->state == CONN_IDLE)
+        io_step(&c->io);
+}
+
+void h1_conn_cut(struct list *serving_link)
+{
+    struct conn *c = LIST_OF(serving_link, struct conn, link);
+
+    if (c->stream)
+        end_stream(c);
+    close_hard(c);
+}

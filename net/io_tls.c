@@ -1,0 +1,167 @@
+/* io_tls.c - see io_tls.h.
+ *
+ * OpenSSL reads from the socket with read-ahead: what it holds already is in
+ * no socket, and no event tells of it.  It never waits for room to write: see
+ * tls_bio.c. */
+#include "net/io_tls.h"
+
+#include <openssl/err.h>
+#include <sys/socket.h>
+
+#include "base/mem.h"
+#include "net/tls_bio.h"
+#include "net/tls_context.h"
+
+/* A client that makes us write without reading what we wrote is not read
+ * either until it did. */
+#define OUT_HIGH_BYTES 65536
+
+/* One record: pieces up to it are copied behind what waits, so that a head
+ * and a small body are one record. */
+#define RECORD_BYTES 16384
+
+/* ---- the table ---- */
+
+static enum io_got end_of(struct io *io, int result)
+{
+    switch (SSL_get_error(io->ssl, result)) {
+    case SSL_ERROR_WANT_READ:
+    case SSL_ERROR_WANT_WRITE:
+        io->dry = true;
+        return IO_AGAIN;
+    case SSL_ERROR_ZERO_RETURN:
+        return IO_END;
+    default:
+        ERR_clear_error();
+        return IO_LOST;
+    }
+}
+
+static enum io_got tls_read(struct io *io, char *p, size_t room, size_t *n)
+{
+    enum io_got got = io->held;
+
+    *n = 0;
+    if (got != IO_AGAIN)
+        return got;
+    io->dry = io->drained = false;
+    if (buf_len(&io->out) > OUT_HIGH_BYTES) {
+        io->dry = true;
+        return IO_AGAIN;
+    }
+    ERR_clear_error();
+    while (*n < room) {
+        size_t part = 0;
+        int result = SSL_read_ex(io->ssl, p + *n, room - *n, &part);
+
+        if (result != 1) {
+            got = end_of(io, result);
+            break;
+        }
+        *n += part;
+    }
+    tls_bio_send(io);
+    if (!*n)
+        return got;
+    io->held = got;
+    return IO_GOT;
+}
+
+static bool seal(struct io *io, const void *p, size_t n)
+{
+    size_t written = 0;
+
+    return !n || (SSL_write_ex(io->ssl, p, n, &written) == 1 && written == n);
+}
+
+static void tls_write(struct io *io, const struct iovec *v, int count)
+{
+    bool good = true;
+
+    ERR_clear_error();
+    for (int i = 0; i < count && good; i++)
+        good = seal(io, v[i].iov_base, v[i].iov_len);
+    tls_bio_send(io);
+    if (!good)
+        io_fail(io);
+}
+
+static void tls_shutdown(struct io *io)
+{
+    ERR_clear_error();
+    if (!(SSL_get_shutdown(io->ssl) & SSL_SENT_SHUTDOWN))
+        SSL_shutdown(io->ssl);
+    ERR_clear_error();
+    tls_bio_send(io);
+    if (!buf_len(&io->out) && !io->failed)
+        shutdown(io->fd, SHUT_WR);
+}
+
+static void end_hello(struct io *io)
+{
+    struct tls_asker *asker = SSL_get_app_data((SSL *)io->ssl);
+
+    if (!asker)
+        return;
+    SSL_set_app_data((SSL *)io->ssl, NULL);
+    io->sni = asker->sni;
+    mem_free(asker);
+}
+
+static void tls_close(struct io *io)
+{
+    end_hello(io);
+    SSL_free(io->ssl);
+    io->ssl = NULL;
+}
+
+static bool tls_holds(const struct io *io)
+{
+    if (io->held != IO_AGAIN)
+        return true;
+    return io->ssl && !io->dry && SSL_has_pending(io->ssl);
+}
+
+static const struct io_ops io_tls = {tls_read,  tls_write, tls_shutdown,
+                                     tls_close, tls_holds, RECORD_BYTES};
+
+/* ---- the handshake ---- */
+
+enum err io_tls_begin(struct io *io, struct tls *tls, bool direct)
+{
+    struct tls_asker *asker = mem_new(sizeof(*asker));
+    SSL *ssl = asker ? SSL_new(tls_context(tls)) : NULL;
+    BIO *bio = ssl ? BIO_new(tls_method(tls)) : NULL;
+
+    if (!bio) {
+        SSL_free(ssl);
+        mem_free(asker);
+        ERR_clear_error();
+        return E_NOMEM;
+    }
+    asker->direct = direct;
+    SSL_set_app_data(ssl, asker);
+    BIO_set_data(bio, io);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(ssl, bio, bio);
+    SSL_set_accept_state(ssl);
+    io->ssl = ssl;
+    io->ops = &io_tls;
+    return E_OK;
+}
+
+enum io_got io_tls_hello(struct io *io)
+{
+    enum io_got got = IO_GOT;
+    int result;
+
+    io->dry = io->drained = false;
+    ERR_clear_error();
+    result = SSL_do_handshake(io->ssl);
+    if (result != 1)
+        got = end_of(io, result);
+    tls_bio_send(io);
+    if (got == IO_GOT)
+        end_hello(io);
+    return io->failed ? IO_LOST : got;
+}

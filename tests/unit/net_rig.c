@@ -1,0 +1,261 @@
+/* net_rig.c - see net_rig.h. */
+#include "tests/unit/net_rig.h"
+
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net/h1_conn.h"
+
+/* ---- the user of streams ---- */
+
+static void on_piece(void *arg, struct str piece)
+{
+    struct desk *d = arg;
+
+    d->pieces++;
+    if (d->rig->on_piece)
+        d->rig->on_piece(d, piece);
+    else
+        buf_put(&d->body, piece);
+}
+
+void desk_echo(struct desk *d)
+{
+    struct answer_head head = {.status = 200};
+    struct buf b;
+
+    buf_init(&b, 1 << 20);
+    buf_text(&b, "%s ", d->head);
+    buf_put(&b, buf_str(&d->body));
+    stream_say_all(d->stream, &head, buf_str(&b));
+    buf_clear(&b);
+}
+
+static void on_end(void *arg)
+{
+    struct desk *d = arg;
+
+    d->ended = true;
+    if (d->rig->on_end)
+        d->rig->on_end(d);
+    else
+        desk_echo(d);
+}
+
+static void on_gone(void *arg, enum err why)
+{
+    struct desk *d = arg;
+
+    cr_assert(!d->gone && !d->done, "an event after the last one");
+    d->gone = true;
+    d->why = why;
+    if (!d->keep_stream)
+        stream_free(&d->stream);
+}
+
+static void on_room(void *arg)
+{
+    struct desk *d = arg;
+
+    d->room = true;
+}
+
+static void on_done(void *arg)
+{
+    struct desk *d = arg;
+
+    cr_assert(!d->gone && !d->done, "an event after the last one");
+    d->done = true;
+    if (!d->keep_stream)
+        stream_free(&d->stream);
+}
+
+static const struct stream_events events = {on_piece, on_end, on_gone, on_room,
+                                            on_done};
+
+static void on_request(void *arg, struct stream *s,
+                       const struct request_head *head)
+{
+    struct rig *r = arg;
+    struct desk *d = &r->desks[r->requests++ % RIG_DESKS];
+
+    buf_clear(&d->body);
+    *d = (struct desk){.rig = r, .stream = s};
+    buf_init(&d->body, 16 << 20);
+    snprintf(d->head, sizeof(d->head), "%.*s %.*s %.*s",
+             STR_FMT(method_text(head->method)), STR_FMT(head->target),
+             STR_FMT(head->host));
+    stream_own(s, &events, d);
+    if (r->on_request)
+        r->on_request(d, head);
+    else
+        stream_resume(s, PAUSE_WAIT);
+}
+
+static void on_refused(void *arg, struct str peer, int status, enum err why)
+{
+    struct rig *r = arg;
+
+    (void)peer;
+    r->refused++;
+    r->refused_status = status;
+    r->refused_why = why;
+}
+
+/* ---- the rig ---- */
+
+void rig_open(struct rig *r, struct tls *tls, bool direct)
+{
+    *r = (struct rig){.settings = {.head_ms = 10000,
+                                   .idle_ms = 620000,
+                                   .stall_ms = 60000,
+                                   .tunnel_idle_ms = 3600000,
+                                   .half_open_ms = 60000,
+                                   .connections_max = 1000,
+                                   .keep_alive_s = 600}};
+    r->tls = tls;
+    cr_assert_eq(loop_new(&r->loop), E_OK);
+    cr_assert_eq(server_new(r->loop, &r->settings, on_request, on_refused, r,
+                            &r->server),
+                 E_OK);
+    cr_assert_eq(pools_new(r->loop, 8, 4000, &r->pools), E_OK);
+    cr_assert_eq(listener_open(STR("127.0.0.1"), 0, &r->fd), E_OK);
+    r->port = listener_port(r->fd);
+    cr_assert_eq(listener_new(r->server, r->fd, tls, direct, &r->listener),
+                 E_OK);
+}
+
+void rig_close(struct rig *r)
+{
+    listener_free(&r->listener);
+    server_free(&r->server);
+    for (unsigned i = 0; i < RIG_DESKS; i++) {
+        stream_free(&r->desks[i].stream);
+        buf_clear(&r->desks[i].body);
+    }
+    pools_free(&r->pools);
+    loop_turn(r->loop, false);
+    loop_turn(r->loop, false);
+    loop_free(&r->loop);
+    close(r->fd);
+}
+
+void rig_turn(struct rig *r, struct raw *raw)
+{
+    size_t before = raw ? buf_len(&raw->got) : 0;
+
+    loop_turn(r->loop, false);
+    if (!raw)
+        return;
+    raw_read(raw);
+    /* Packets of the loopback may need a moment; never needed twice. */
+    if (buf_len(&raw->got) == before && raw->end == SEEN_OPEN)
+        poll(NULL, 0, 0);
+}
+
+void rig_settle(struct rig *r, struct raw *raw)
+{
+    for (int i = 0; i < 4; i++)
+        rig_turn(r, raw);
+}
+
+/* ---- the raw side ---- */
+
+void raw_connect(struct raw *raw, struct rig *r)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_port = htons((uint16_t)r->port),
+                            .sin_addr = {htonl(INADDR_LOOPBACK)}};
+
+    *raw = (struct raw){.fd = socket(AF_INET, SOCK_STREAM, 0)};
+    buf_init(&raw->got, 64 << 20);
+    cr_assert_eq(connect(raw->fd, (struct sockaddr *)&a, sizeof(a)), 0);
+}
+
+void raw_pair(struct raw *raw, struct rig *r)
+{
+    int fds[2];
+    struct h1_conn_opening opening = {.peer = STR("local")};
+
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    opening.fd = fds[1];
+    cr_assert_eq(h1_conn_open(r->server, &opening), E_OK);
+    *raw = (struct raw){.fd = fds[0]};
+    buf_init(&raw->got, 64 << 20);
+}
+
+void raw_send(struct raw *raw, struct str bytes)
+{
+    while (bytes.n) {
+        ssize_t n = raw->ssl ? SSL_write(raw->ssl, bytes.p, (int)bytes.n)
+                             : send(raw->fd, bytes.p, bytes.n, MSG_NOSIGNAL);
+
+        if (n <= 0)
+            return;
+        bytes = str_after(bytes, (size_t)n);
+    }
+}
+
+static void read_tls(struct raw *raw)
+{
+    char bytes[16384];
+    int n = SSL_read(raw->ssl, bytes, sizeof(bytes));
+    int code = SSL_get_error(raw->ssl, n);
+
+    if (n > 0)
+        buf_put(&raw->got, str_from(bytes, (size_t)n));
+    else if (code == SSL_ERROR_ZERO_RETURN)
+        raw->end = SEEN_NOTIFY;
+    else if (code == SSL_ERROR_SYSCALL && errno == ECONNRESET)
+        raw->end = SEEN_RST;
+    else if (code != SSL_ERROR_WANT_READ)
+        raw->end = SEEN_FIN; /* without a word */
+    ERR_clear_error();
+}
+
+void raw_read(struct raw *raw)
+{
+    char bytes[65536];
+    ssize_t n;
+
+    if (raw->end != SEEN_OPEN || raw->stalled || raw->fd < 0)
+        return;
+    if (raw->ssl) {
+        struct pollfd p = {raw->fd, POLLIN, 0};
+
+        if (SSL_pending(raw->ssl) || poll(&p, 1, 0) > 0)
+            read_tls(raw);
+        return;
+    }
+    n = recv(raw->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+    if (n > 0)
+        buf_put(&raw->got, str_from(bytes, (size_t)n));
+    else if (n == 0)
+        raw->end = SEEN_FIN;
+    else if (errno == ECONNRESET || errno == EPIPE)
+        raw->end = SEEN_RST;
+}
+
+void raw_close(struct raw *raw)
+{
+    SSL_free(raw->ssl);
+    SSL_CTX_free(raw->context);
+    raw->ssl = raw->context = NULL;
+    if (raw->fd >= 0)
+        close(raw->fd);
+    raw->fd = -1;
+    buf_clear(&raw->got);
+}
+
+struct str raw_got(const struct raw *raw)
+{
+    return buf_str(&raw->got);
+}

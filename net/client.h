@@ -51,10 +51,14 @@ struct call_request {
     int64_t head_ms;    /* wait for the head; 0 = for ever */
 };
 
+/* Pools without a connection yet; what waits longer than idle_ms is closed.
+ * out  given: pools_free().  Errors: E_NOMEM. */
 MUST_USE enum err pools_new(struct loop *l, unsigned idle_max_per_key,
                             int64_t idle_ms, struct pools **out);
 /* Close every idle connection of that key (a sandbox ended). */
 void pools_drop(struct pools *p, struct str key);
+
+/* Taken; idle connections are closed, calls may outlive it. */
 void pools_free(struct pools **p);
 
 /*
@@ -79,6 +83,7 @@ bool call_say(struct call *c, struct str piece);
 /* The request's body is complete; after 101: shutdown(SHUT_WR). */
 void call_say_end(struct call *c);
 
+/* Why pieces are not given, and no longer. */
 void call_pause(struct call *c, enum pause_reason why);
 void call_resume(struct call *c, enum pause_reason why);
 
@@ -89,6 +94,7 @@ struct call_facts {
     bool answered;  /* a byte of an answer came */
     bool reused;    /* the connection had served before */
 };
+/* What is known now; after on_end and on_cut, too. */
 struct call_facts call_facts(const struct call *c);
 
 /* Taken; *c becomes NULL.  A call that is not complete is cut (RST); a

@@ -284,7 +284,7 @@ static enum err upgrade(const struct facts *f, unsigned minor,
         f->ws_keys != 1 || !is_ws_key(f->ws_key))
         return E_BAD_REQUEST;
     if (!str_eq(f->ws_version, STR("13")))
-        return E_UPGRADE;
+        return E_PRECONDITION;
     out->upgrade = true;
     return E_OK;
 }
@@ -354,7 +354,7 @@ int h1_status(enum err err)
     } table[] = {
         {E_URI_TOO_LONG, 414},   {E_HEAD_TOO_BIG, 431},  {E_METHOD, 405},
         {E_METHOD_UNKNOWN, 501}, {E_UNIMPLEMENTED, 501}, {E_VERSION, 505},
-        {E_EXPECTATION, 417},    {E_UPGRADE, 426},       {E_SLOW, 408},
+        {E_EXPECTATION, 417},    {E_PRECONDITION, 426},       {E_SLOW, 408},
         {E_NOMEM, 503},
     };
 

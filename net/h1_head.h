@@ -16,7 +16,8 @@
  *        expectation and HTTP/1.0 are set; texts are of a or of lines
  * keep   the client would send another request on this connection
  * Errors: E_BAD_REQUEST, E_UNIMPLEMENTED (transfer coding), E_EXPECTATION,
- * E_UPGRADE (version of WebSocket), E_NOMEM.
+ * E_PRECONDITION (version of
+ * WebSocket), E_NOMEM.
  * Source: threats.md H1-01..05, 11, 12, 15, 23, 26, X-03, X-04.
  */
 MUST_USE enum err h1_request(const struct h1_lines *lines, struct arena *a,

@@ -18,6 +18,7 @@ void loop_run(struct loop *l);
 /* One turn: wait at most until the next event or timer; for tests. */
 void loop_turn(struct loop *l, bool wait);
 
+/* loop_run() returns after this turn. */
 void loop_stop(struct loop *l);
 
 /* Taken; everything that was made on it must be gone.  *l becomes NULL. */
@@ -53,6 +54,7 @@ void timer_clear(struct timer *t);
 /* A descriptor that is watched for reading as long as the watch lives (the
  * store's, a signalfd, ...). */
 struct watch;
+/* out  given: watch_free().  Errors: E_NOMEM, E_SYSTEM. */
 MUST_USE enum err watch_new(struct loop *l, int fd, void (*on_ready)(void *arg),
                             void *arg, struct watch **out);
 void watch_free(struct watch **w);

@@ -68,6 +68,8 @@ typedef void server_on_request(void *arg, struct stream *s,
 typedef void server_on_refused(void *arg, struct str peer, int status,
                                enum err why);
 
+/* A server without listeners; arg is borrowed for the two.
+ * out  given: server_free().  Errors: E_NOMEM. */
 MUST_USE enum err server_new(struct loop *l,
                              const struct server_settings *settings,
                              server_on_request *on_request,
@@ -114,6 +116,7 @@ void stream_own(struct stream *s, const struct stream_events *events,
 /* The head; valid until stream_free(). */
 const struct request_head *stream_head(const struct stream *s);
 
+/* Why pieces are not given, and no longer; a set of reasons. */
 void stream_pause(struct stream *s, enum pause_reason why);
 void stream_resume(struct stream *s, enum pause_reason why);
 

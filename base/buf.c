@@ -16,6 +16,12 @@ void buf_init(struct buf *b, size_t max)
     *b = (struct buf){.max = max < SIZE_MAX / 4 ? max : SIZE_MAX / 4};
 }
 
+void buf_init_at(struct buf *b, char *memory, size_t size)
+{
+    *b = (struct buf){
+        .p = memory, .room = size - 1, .max = size - 1, .fixed = true};
+}
+
 static void slide(struct buf *b)
 {
     memmove(b->p, b->p + b->at, b->n - b->at);
@@ -43,7 +49,7 @@ static bool make_room(struct buf *b, size_t n)
     size_t held = buf_len(b), room;
     char *p;
 
-    if (b->at && (b->at >= held || b->n + n > b->max + b->max / 2))
+    if (b->at && (b->at >= held || b->n + n > b->max + b->max / 2 || b->fixed))
         slide(b);
     if (b->p && n <= b->room - b->n)
         return true;
@@ -129,6 +135,7 @@ void buf_empty(struct buf *b)
 
 void buf_clear(struct buf *b)
 {
-    mem_free(b->p);
+    if (!b->fixed)
+        mem_free(b->p);
     buf_init(b, b->max);
 }

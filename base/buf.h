@@ -10,16 +10,21 @@
 /* Inside other structs.  Bytes [at, n) of p are what was put and not yet
  * dropped.  After failed every put does nothing. */
 struct buf {
-    char *p;     /* owned */
+    char *p;     /* owned, but see fixed */
     size_t at;   /* first byte not dropped */
     size_t n;    /* end of what was put */
     size_t room; /* bytes behind p */
     size_t max;  /* most bytes it may hold at once */
     bool failed; /* over max, or no memory */
+    bool fixed;  /* p is the caller's: buf_init_at() */
 };
 
 /* Empty, holds no memory until the first put; max is a must. */
 void buf_init(struct buf *b, size_t max);
+
+/* Empty, in the caller's memory of size bytes: holds one byte less and never
+ * asks for more.  buf_clear() lets go of it. */
+void buf_init_at(struct buf *b, char *memory, size_t size);
 
 /* Append bytes, one byte, or printf's text (its NUL not among them). */
 void buf_put(struct buf *b, struct str s);

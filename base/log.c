@@ -8,10 +8,10 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/mem.h"
 
 /* A line with its end.  Also what a pipe takes whole or not at all. */
 #define LINE_BYTES 4096
@@ -24,12 +24,13 @@
  * in the middle of a line writes it somewhere. */
 struct place {
     char path[4096];
-    int fd;    /* -1: nowhere */
+    int fd;                                  /* -1: nowhere */
+    enum { BY_WRITE, BY_SEND, BY_POLL } way; /* that does not wait */
     bool torn; /* the last line was written in part */
 };
 
-static struct place all = {"-", STANDARD_ERROR, false};
-static struct place access_place = {"", -1, false};
+static struct place all = {"-", STANDARD_ERROR, BY_POLL, false};
+static struct place access_place = {"", -1, BY_WRITE, false};
 static bool access_apart; /* log_open_access() was called */
 static _Atomic enum log_level least_level = LOG_INFO;
 static _Atomic uint64_t dropped;
@@ -51,9 +52,13 @@ static int open_path(const char *path)
 static enum err set_place(struct place *place, const char *path)
 {
     int fd = open_path(path);
+    struct stat is;
 
     if (fd < 0)
         return E_SYSTEM;
+    place->way = fstat(fd, &is) == 0 && S_ISSOCK(is.st_mode) ? BY_SEND
+                 : fcntl(fd, F_GETFL) & O_NONBLOCK           ? BY_WRITE
+                                                             : BY_POLL;
     if (place->fd <= STANDARD_ERROR) {
         place->fd = fd;
     } else {
@@ -116,24 +121,24 @@ enum err log_reopen(void)
 }
 
 /* One write that does not wait; how many bytes went, or -1. */
-static ssize_t write_now(int fd, const char *p, size_t n)
+static ssize_t write_now(const struct place *place, const char *p, size_t n)
 {
-    struct pollfd ready = {.fd = fd, .events = POLLOUT};
-    ssize_t done = send(fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+    struct pollfd ready = {.fd = place->fd, .events = POLLOUT};
+    ssize_t done;
 
-    if (done >= 0 || errno != ENOTSOCK)
-        return done;
-    /* For a descriptor that could not be opened anew: a pipe that is ready
-     * takes PIPE_BUF (4096) bytes. */
-    if (poll(&ready, 1, 0) != 1 || !(ready.revents & POLLOUT))
+    if (place->way == BY_SEND)
+        return send(place->fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+    /* A pipe that is ready takes PIPE_BUF (4096) bytes. */
+    if (place->way == BY_POLL &&
+        (poll(&ready, 1, 0) != 1 || !(ready.revents & POLLOUT)))
         return -1;
     do
-        done = write(fd, p, n);
+        done = write(place->fd, p, n);
     while (done < 0 && errno == EINTR);
     return done;
 }
 
-/* line ends in LF; before it one byte is free for another LF. */
+/* line ends in LF. */
 static void write_line(struct place *place, const char *line, size_t n)
 {
     int was = errno;
@@ -143,8 +148,8 @@ static void write_line(struct place *place, const char *line, size_t n)
         return;
     /* What was torn is ended first, so that this line stays whole. */
     if (place->torn)
-        place->torn = write_now(place->fd, "\n", 1) != 1;
-    done = place->torn ? -1 : write_now(place->fd, line, n);
+        place->torn = write_now(place, "\n", 1) != 1;
+    done = place->torn ? -1 : write_now(place, line, n);
     if (done != (ssize_t)n) {
         dropped++;
         place->torn = place->torn || done > 0;
@@ -202,7 +207,7 @@ static void put_escaped(struct buf *line, struct str text, size_t max)
 void log_say(enum log_level level, const char *format, ...)
 {
     static const char *const names[] = {"debug", "info", "warn", "error"};
-    char text[LINE_BYTES], time[25];
+    char text[LINE_BYTES], made[LINE_BYTES + 1], time[25];
     struct buf line;
     va_list args;
     int n;
@@ -215,7 +220,8 @@ void log_say(enum log_level level, const char *format, ...)
     if (n < 0)
         return;
     clock_text(clock_wall_ms(), time);
-    buf_init(&line, LINE_BYTES);
+    /* No memory is asked for: the line about its end must get out. */
+    buf_init_at(&line, made, sizeof(made));
     buf_text(&line, "{\"time\":\"%s\",\"level\":\"%s\",\"msg\":\"", time,
              names[level]);
     put_escaped(&line,
@@ -225,8 +231,7 @@ void log_say(enum log_level level, const char *format, ...)
     if (line.failed)
         dropped++;
     else
-        write_line(&all, buf_str(&line).p, buf_len(&line));
-    buf_clear(&line);
+        write_line(&all, made, buf_len(&line));
 }
 
 void log_line(struct str json)
@@ -242,12 +247,8 @@ void log_line(struct str json)
     write_line(access_apart ? &access_place : &all, line, json.n + 1);
 }
 
-/* Does the name of a header or query field say that its value is secret?
- * An escaped name is not decoded but distrusted. */
-static bool is_secret(struct str name)
+static bool has_part(struct str name, const char *const *parts)
 {
-    static const char *const parts[] = {"auth",   "cookie", "key",   "passw",
-                                        "secret", "sign",   "token", "%"};
     char small[64];
     size_t n = name.n < sizeof(small) ? name.n : sizeof(small);
 
@@ -255,10 +256,30 @@ static bool is_secret(struct str name)
         small[i] = name.p[i] >= 'A' && name.p[i] <= 'Z'
                        ? (char)(name.p[i] | 0x20)
                        : name.p[i];
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
-        if (str_find_str(str_from(small, n), str_of(parts[i])) != n)
+    for (; *parts; parts++)
+        if (str_find_str(str_from(small, n), str_of(*parts)) != n)
             return true;
     return name.n > sizeof(small);
+}
+
+/* Is the value of a field of that name secret? */
+static bool is_secret(struct str name)
+{
+    static const char *const parts[] = {
+        "api_key", "api-key",   "apikey", "authoriz", "cookie",
+        "passw",   "signature", "secret", "token",    NULL};
+
+    return has_part(name, parts);
+}
+
+/* The same of a query: strangers choose its names, so rather too many than
+ * one too few; an escaped name is not decoded but distrusted. */
+static bool is_secret_query(struct str name)
+{
+    static const char *const parts[] = {
+        "auth", "cookie", "key", "passw", "sign", "secret", "token", "%", NULL};
+
+    return has_part(name, parts);
 }
 
 void log_put(struct buf *line, const char *name, struct str value)
@@ -288,7 +309,7 @@ void log_put_target(struct buf *line, const char *name, struct str target)
         part = str_cut(&query, '&');
         buf_byte(line, sep);
         left = end - buf_len(line);
-        if (is_secret(str_from(part.p, str_find(part, '=')))) {
+        if (is_secret_query(str_from(part.p, str_find(part, '=')))) {
             put_escaped(line, str_cut(&part, '='), left);
             buf_put(line, part.p ? STR("=-") : STR(""));
         } else {

@@ -128,6 +128,28 @@ Test(buf, is_a_queue_that_moves_each_byte_a_few_times_at_most)
     buf_clear(&b);
 }
 
+Test(buf, works_in_memory_of_the_caller)
+{
+    char memory[11];
+    struct buf b;
+
+    mem_refuse(-1);
+    buf_init_at(&b, memory, sizeof(memory));
+    buf_text(&b, "%010d", 1);
+    cr_expect(str_eq(buf_str(&b), STR("0000000001")));
+    buf_drop(&b, 1);
+    buf_put(&b, STR("2"));
+    cr_expect(str_eq(buf_str(&b), STR("0000000012")));
+    cr_expect_not(b.failed);
+    buf_drop(&b, 4);
+    buf_text(&b, "%s", "abcd");
+    cr_expect(str_eq(buf_str(&b), STR("000012abcd")));
+    buf_byte(&b, 'x');
+    cr_expect(b.failed);
+    cr_expect_eq(mem_refuse(-1), 0);
+    buf_clear(&b);
+}
+
 Test(buf, says_so_when_memory_is_refused)
 {
     for (long n = 0; n < 3; n++) {

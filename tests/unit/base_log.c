@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/mem.h"
 
 static char folder[] = "/tmp/base_log.XXXXXX";
 static char path[64], second[64];
@@ -262,6 +263,47 @@ Test(log, keeps_secrets_out_of_targets)
         buf_clear(&b);
         buf_clear(&want);
     }
+}
+
+Test(log, knows_secret_names_from_others)
+{
+    static const struct {
+        const char *name;
+        bool shown;
+    } rows[] = {
+        {"authorization", false},
+        {"Proxy-Authorization", false},
+        {"cookie", false},
+        {"Set-Cookie", false},
+        {"x-api-key", false},
+        {"X-Access-Token", false},
+        {"e2b-traffic-access-token", false},
+        {"client_secret", false},
+        {"authority", true},
+        {"signal", true},
+        {"host", true},
+        {"key_number", true},
+        {"sandbox", true},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct buf b;
+
+        buf_init(&b, 4096);
+        log_put(&b, rows[i].name, STR("canary"));
+        cr_expect_eq(str_find_str(buf_str(&b), STR("canary")) != buf_len(&b),
+                     rows[i].shown, "%s", rows[i].name);
+        buf_clear(&b);
+    }
+}
+
+Test(log, gets_its_line_out_without_memory)
+{
+    cr_assert_eq(log_open(str_of(path), LOG_INFO), E_OK);
+    mem_refuse(0);
+    log_say(LOG_ERROR, "out of memory");
+    cr_expect_eq(mem_refuse(-1), 0);
+    cr_expect_not_null(strstr(content(path), "out of memory"));
 }
 
 Test(log, hides_an_api_key_in_any_message)

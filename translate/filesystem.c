@@ -185,7 +185,10 @@ static void fail_word(struct op *op, struct str word, struct guest_answer *a,
             fail_by(op, &faults[i], a, w);
             return;
         }
-    want_fail(w, E_INTERNAL, STR("the sandbox could not run the file tools"));
+    want_fail(w, E_INTERNAL,
+              str_eq(word, STR("tools"))
+                  ? STR("this needs GNU find, which the sandbox lacks")
+                  : STR("the sandbox could not run the file tools"));
 }
 
 /* ---- what is asked ---- */

@@ -74,8 +74,15 @@ MUST_USE static enum err decode(struct str raw, struct arena *a,
     return encode_is_utf8(*out) ? E_OK : E_BAD_REQUEST;
 }
 
-MUST_USE static enum err split(struct str path, struct arena *a,
-                               struct segments *out)
+/* An escaped slash: only the control plane has segments that may hold one.
+ * Source: threats.md L-05, R-10 */
+static bool has_slash(enum op_class class, struct str segment)
+{
+    return class != CLASS_API && str_find(segment, '/') < segment.n;
+}
+
+MUST_USE static enum err split(enum op_class class, struct str path,
+                               struct arena *a, struct segments *out)
 {
     struct str rest = str_after(path, 1);
 
@@ -88,6 +95,8 @@ MUST_USE static enum err split(struct str path, struct arena *a,
 
         if (err != E_OK)
             return err;
+        if (has_slash(class, segment))
+            return E_BAD_REQUEST;
         if (out->count < SEGMENTS_MAX)
             out->at[out->count] = segment;
         out->count++;
@@ -243,7 +252,7 @@ enum err op_find(enum op_class class, enum method method, struct str path,
     *allow = NULL;
     for (unsigned i = 0; i < OP_PARAMS_MAX; i++)
         params[i] = STR_NONE;
-    err = split(path, a, &s);
+    err = split(class, path, a, &s);
     if (err != E_OK)
         return err;
     err = find(class, method, &s, false, a, out, params, &mask);

@@ -589,3 +589,41 @@ Test(filesystem, tells_what_the_sandbox_server_did)
         stage_close(&s);
     }
 }
+
+Test(filesystem, reads_answers_cut_at_every_byte)
+{
+    static const char printed[] =
+        "ok\0/x\0l\0"
+        "777\0"
+        "1\0u\0g\0"
+        "1.5000000000\0\0/\0"
+        "/x\0"
+        "81a4\0/\0/y\0/\0# file: /x\nuser.e2b.k=0sdg==\n";
+    size_t n = sizeof(printed) - 1;
+
+    for (size_t i = 0; i <= n; i++) {
+        struct op_event event = {.kind = OP_ANSWER, .status = 200};
+        struct stage s;
+
+        stage_open(
+            &s, CLASS_ENVD, METHOD_POST, SERVICE "Stat",
+            (const char *const[]){"Content-Type", "application/json", NULL});
+        stage_have(&s);
+        stage_send(&s, "{\"path\":\"/x\"}");
+        event.bytes =
+            shell_frames(s.op.scratch, str_from(printed, i), STR(""), 0);
+        op_hear(&s.op, &event, &s.want);
+        if (i < n - strlen("# file: /x\nuser.e2b.k=0sdg==\n"))
+            cr_expect_eq(s.want.kind, WANT_FAIL, "%zu: %s", i, stage_line(&s));
+        if (i == n)
+            cr_expect_str_eq(
+                stage_line(&s),
+                "say 200 {\"entry\":{\"name\":\"x\",\"type\":"
+                "\"FILE_TYPE_FILE\",\"path\":\"/x\",\"size\":\"1\",\"mode\":"
+                "420,\"permissions\":\"Lrwxrwxrwx\",\"owner\":\"u\",\"group\":"
+                "\"g\",\"modifiedTime\":\"1970-01-01T00:00:01.500Z\","
+                "\"symlinkTarget\":\"/y\",\"metadata\":{\"k\":\"v\"},"
+                "\"isSymlink\":true}}");
+        stage_close(&s);
+    }
+}

@@ -680,6 +680,9 @@ void run_release(struct exchange *x)
 {
     struct run *r = &x->run;
 
+    if (r->op.row)
+        op_end(&r->op);
+    r->op.row = NULL;
     drop_call(r);
     subscription_free(&r->order);
     subscription_free(&r->sub);

@@ -46,8 +46,8 @@ static enum err cut_means(struct call_facts facts, enum err why)
 
 /* ---- the upstream's events ---- */
 
-/* The answer's head, cleaned; the client's body that is still to come is not
- * waited for: then the connection ends with this answer (threats.md U-12). */
+/* The answer's head, cleaned.  A body that is still to come is not waited
+ * for: net ends the connection with this answer then (threats.md U-12). */
 static void say_head(struct exchange *x, const struct answer_head *head)
 {
     struct answer_head clean = {
@@ -56,8 +56,6 @@ static void say_head(struct exchange *x, const struct answer_head *head)
         .length = head->length == LENGTH_CLOSE ? LENGTH_CHUNKED : head->length};
     enum err err = hygiene_answer(head, x->arena, &clean.fields);
 
-    if (err == E_OK && !(x->facts & FACT_BODY_ENDED) && !x->carry.tunnel)
-        stream_close_after(x->stream);
     if (err == E_OK)
         err = exchange_say_head(x, &clean);
     if (err)

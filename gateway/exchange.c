@@ -20,10 +20,6 @@
 #define LOOKUP_AGAIN_MS 50
 #define LOOKUP_MS 1000
 
-/* An unread body up to this is read and dropped, so that the connection can
- * serve the next request; a longer one ends it. */
-#define DROP_MAX 65536
-
 /* ---- saying ---- */
 
 static bool is_ours(const struct exchange *x)
@@ -36,6 +32,8 @@ static void note_head(struct exchange *x, int status)
     x->status = status;
     x->head_ms = clock_ms();
     x->told = TOLD_HEAD;
+    if (x->worker->leaving && !(x->facts & FACT_GONE))
+        stream_close_after(x->stream);
 }
 
 /* The head with our own fields behind the operation's. */
@@ -265,14 +263,6 @@ static void answer_failure(struct exchange *x)
     stream_say_all(x->stream, &head, body);
 }
 
-/* What the client still sends is of no use: a little of it is read and
- * dropped, else the connection ends with the answer. */
-static bool drops_body(const struct exchange *x)
-{
-    return x->why != E_MISDIRECTED && x->facts & FACT_CONTINUED &&
-           x->head->length <= DROP_MAX;
-}
-
 static void bury(void *what);
 
 /* After the last event: the line, and back to the spare ones. */
@@ -301,19 +291,16 @@ static void leave(struct exchange *x)
 /* The answer that is owed, or a cut. */
 static void end_answer(struct exchange *x)
 {
-    bool unread = !(x->facts & FACT_BODY_ENDED);
-
     if (x->why && x->told == TOLD_HEAD) {
         x->told = TOLD_CUT;
         stream_cut(x->stream);
         return;
     }
-    if (unread && !drops_body(x))
+    /* The connection was made for another host: threats.md T-02. */
+    if (x->why == E_MISDIRECTED)
         stream_close_after(x->stream);
     if (x->told == TOLD_NOTHING)
         answer_failure(x);
-    if (unread && drops_body(x))
-        exchange_listen(x, true);
 }
 
 /* Answer or cut, give back all but the stream; the stream's own end follows
@@ -517,6 +504,16 @@ MUST_USE static enum err make(struct worker *w, struct exchange **out)
     }
     *out = x;
     return E_OK;
+}
+
+void exchange_drop_open(struct worker *w)
+{
+    while (!list_empty(&w->open)) {
+        struct exchange *x = LIST_OF(w->open.next, struct exchange, link);
+
+        x->facts |= FACT_GONE;
+        exchange_fail(x, E_CUT);
+    }
 }
 
 void exchange_drop_spare(struct worker *w)

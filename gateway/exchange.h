@@ -126,6 +126,9 @@ void exchange_make_tokens(struct exchange *x);
 /* Name of the state it is in; static storage. */
 const char *exchange_state_name(const struct exchange *x);
 
+/* The worker ends: cut what is open, buried after the turn. */
+void exchange_drop_open(struct worker *w);
+
 /* Give back the spare ones. */
 void exchange_drop_spare(struct worker *w);
 

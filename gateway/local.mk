@@ -7,6 +7,7 @@ noinst_LIBRARIES += %D%/libgateway.a
 	%D%/answer.h %D%/answer.c %D%/answer.def \
 	%D%/carry.h %D%/carry.c \
 	%D%/exchange.h %D%/exchange.c %D%/state.h \
+	%D%/gateway.c \
 	%D%/hygiene.h %D%/hygiene.c \
 	%D%/metrics.h %D%/metrics.c \
 	%D%/route.h %D%/route.c \

@@ -35,6 +35,7 @@ struct worker {
     unsigned spare_count;
     uint32_t boot;  /* random: first half of the request ids */
     uint32_t count; /* requests since the start: the second half */
+    bool leaving;   /* answers end their connection */
     struct metrics metrics;
 };
 

@@ -184,7 +184,8 @@ static void exec_answer(struct peer *p, const char *body)
 {
     const char *bench = strstr(body, "bench ");
     uint64_t frames = bench ? strtoull(bench + 6, NULL, 10) / FRAME_RAW : 0;
-    static const char pid[] = "\0\0\0\0\x15{\"stderr\":\"HjQyNDIK\"}"; /* 4242 */
+    static const char pid[] =
+        "\0\0\0\0\x15{\"stderr\":\"HjQyNDIK\"}"; /* 4242 */
     static const char last[] =
         "23\r\n\0\0\0\0\x1e{\"exit\":{\"execTimeMs\":3.2500}}\r\n"
         "7\r\n\2\0\0\0\2{}\r\n0\r\n\r\n";

@@ -6,7 +6,7 @@
 
 struct waiter {
     struct list link; /* in its job's waiters; in none when it was told */
-    struct live *live;
+    struct loop *loop; /* borrowed: outlives live */
     void (*on_result)(void *arg, enum err err, const struct op_result *result);
     void *arg;
 };
@@ -46,8 +46,7 @@ void job_queue(struct job *job, struct live_sandbox *ls)
 void job_answer(struct job *job, enum err err, const struct sandbox *record,
                 bool replayed)
 {
-    struct op_result result = {
-        .sandbox = record, .replayed = replayed, .effect = err && job->effect};
+    struct op_result result = {.sandbox = record, .replayed = replayed};
     struct list *link;
 
     while ((link = list_pop(&job->waiters))) {
@@ -120,7 +119,7 @@ enum err job_wait(struct job *job,
     *out = w;
     if (!w)
         return E_NOMEM;
-    w->live = job->live;
+    w->loop = job->live->loop;
     w->on_result = on_result;
     w->arg = arg;
     list_push(&job->waiters, &w->link);
@@ -135,7 +134,7 @@ void job_leave(struct waiter **wp)
     if (!w)
         return;
     list_remove(&w->link);
-    loop_bury(w->live->loop, bury, w);
+    loop_bury(w->loop, bury, w);
 }
 
 void job_clear(struct live *l)

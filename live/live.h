@@ -35,7 +35,8 @@ void live_set_conf(struct live *l, struct conf *conf);
 /* Is every configured back end known to answer?  For /readyz. */
 bool live_ready(const struct live *l);
 
-/* Taken: everything is cut, nothing is killed in the sandboxes. */
+/* Taken: everything is cut, nothing is killed in the sandboxes.  Calls,
+ * subscriptions, leases and passengers must have been given back. */
 void live_free(struct live **l);
 
 /* ---- calls ---- */
@@ -112,6 +113,9 @@ void subscription_pause(struct subscription *s);
 void subscription_resume(struct subscription *s);
 void subscription_free(struct subscription **s);
 
+/* Somebody who waits for a job. */
+struct waiter;
+
 /*
  * Do a job.  It belongs to the worker: it goes on when the waiter has left.
  * on_result comes once from the loop: E_OK with the record, or E_SANDBOX_
@@ -120,7 +124,6 @@ void subscription_free(struct subscription **s);
  * want  borrowed during the call
  * out   given: job_leave()
  */
-struct waiter;
 MUST_USE enum err job_begin(struct live *l, struct str team,
                             const struct want_job *want,
                             void (*on_result)(void *arg, enum err err,

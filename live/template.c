@@ -7,7 +7,7 @@
 #include "base/mem.h"
 
 #define BUILD_MS 600000 /* a template may be built: minutes */
-#define BACK_OFF_MS 1000
+#define BACK_OFF_MS 250
 #define BACK_OFF_MAX_MS 60000
 
 struct templates {

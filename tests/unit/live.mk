@@ -1,1 +1,14 @@
 # check_live: the tests of live/ and of what lies below it.
+if HAVE_CRITERION
+check_PROGRAMS += %D%/check_live
+endif
+%C%_check_live_SOURCES = %D%/live_fake.h %D%/live_fake.c %D%/live_rig.h \
+	%D%/live_rig.c
+%C%_check_live_SOURCES += %D%/live_call.c %D%/live_crash.c %D%/live_create.c \
+	%D%/live_health.c %D%/live_life.c %D%/live_port.c \
+	%D%/live_reconcile.c
+%C%_check_live_CPPFLAGS = $(AM_CPPFLAGS) $(CRITERION_CFLAGS)
+%C%_check_live_LDADD = live/liblive.a net/libnet.a net/libllhttp.a \
+	store/libstore.a translate/libtranslate.a conf/libconf.a \
+	model/libmodel.a base/libbase.a $(NET_LIBS) $(STORE_LIBS) \
+	$(TRANSLATE_LIBS) $(CONF_LIBS) $(BASE_LIBS) $(CRITERION_LIBS)

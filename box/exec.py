@@ -108,6 +108,7 @@ class Execution:
         self._exited = None
         self._timer = None
         self._ending = None
+        self._timed_out = False
 
     @property
     def elapsed_ms(self):
@@ -184,8 +185,9 @@ class Execution:
             self._pipes_done.set_result(None)
         try:
             await self._pipes_done
-            self._timer.cancel()
-            self._finish(await self._exited)
+            if not self._timed_out:
+                self._timer.cancel()
+                self._finish(await self._exited)
         except guest.Lost:
             if not self.done.done():
                 self.done.set_exception(guest.Lost())
@@ -221,6 +223,7 @@ class Execution:
     def _on_timeout(self):
         if all(pump.fd is None for pump in self._pumps):
             return
+        self._timed_out = True
         self.kill()
         self.loop.call_later(KILL_PAUSE_S, self._finish_late)
 

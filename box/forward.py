@@ -79,12 +79,20 @@ class Outer(Side):
     def __init__(self, forward):
         super().__init__()
         self.forward = forward
+        self.early = b""
 
     def connection_made(self, transport):
         super().connection_made(transport)
-        transport.pause_reading()
         self.forward.open.add(self)
         asyncio.get_running_loop().create_task(self._join())
+
+    def data_received(self, data):
+        if self.peer is None:
+            # asyncio of 3.11 reads on even when told not to at the start.
+            self.early += data
+            self.transport.pause_reading()
+        else:
+            super().data_received(data)
 
     async def _join(self):
         forward = self.forward
@@ -98,6 +106,9 @@ class Outer(Side):
         await asyncio.get_running_loop().create_connection(
             lambda: inner, sock=sock)
         self.peer = inner
+        if self.early:
+            inner.transport.write(self.early)
+            self.early = b""
         if self.transport.is_closing():
             inner.end()
         else:

@@ -6,7 +6,6 @@ failure is an OSError, or a Step that also says at which step it happened.
 
 import ctypes
 import errno
-import io
 import os
 import stat
 import tarfile
@@ -181,23 +180,61 @@ def _require_workspace(path, what, which="transfer allowlist"):
                    f"outside the workspace {which}")
 
 
-class _Bounded(io.RawIOBase):
-    """A file that refuses to grow past the tar limit."""
+class _TarWriter:
+    """Writes members as the real agent does: no owner, no time.
+
+    tarfile's headers differ in fields that carry nothing, and it pads the
+    end to 10 KiB.
+    """
 
     def __init__(self, fd):
-        super().__init__()
         self.fd = fd
         self.size = 0
-
-    def writable(self):
-        return True
 
     def write(self, data):
         self.size += len(data)
         if self.size > TAR_BYTES_MAX:
             raise Step(-1, "", f"tar size exceeded max {TAR_BYTES_MAX} bytes "
                        "while building archive")
-        return os.write(self.fd, data)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self.fd, view):]
+
+    def pad(self, size):
+        self.write(b"\0" * (-size % 512))
+
+    def _header(self, name, mode, size, kind):
+        head = bytearray(512)
+        head[0:len(name)] = name
+        head[100:108] = b"%07o\0" % mode
+        head[124:136] = b"%011o\0" % size
+        head[136:148] = b"%011o\0" % 0
+        head[148:156] = b" " * 8
+        head[156:157] = kind
+        head[257:265] = b"ustar  \0"
+        head[148:156] = b"%07o\0" % sum(head)
+        self.write(head)
+
+    def member(self, name, mode, size, kind):
+        """A header; a name over 100 bytes goes before it."""
+        if len(name) > 100:
+            self._header(b"././@LongLink", 0o644, len(name) + 1, b"L")
+            self.write(name + b"\0")
+            self.pad(len(name) + 1)
+        self._header(name[:100], mode, size, kind)
+
+
+def _add_file(tar, full, name):
+    with open(full, "rb") as file:
+        found = os.fstat(file.fileno())
+        size = found.st_size
+        tar.member(name, stat.S_IMODE(found.st_mode), size, b"0")
+        left = size
+        while left:
+            piece = file.read(min(left, 1 << 20)) or b"\0" * left
+            tar.write(piece)
+            left -= len(piece)
+        tar.pad(size)
 
 
 def _add_members(tar, top, relative):
@@ -207,37 +244,28 @@ def _add_members(tar, top, relative):
         full = os.path.join(top, inner)
         try:
             found = os.lstat(full)
+            if stat.S_ISDIR(found.st_mode):
+                tar.member(inner + b"/", stat.S_IMODE(found.st_mode), 0,
+                           b"5")
+                _add_members(tar, top, inner)
+            elif stat.S_ISREG(found.st_mode):
+                _add_file(tar, full, inner)
         except FileNotFoundError:
             continue
-        member = tarfile.TarInfo(inner)
-        member.mode = stat.S_IMODE(found.st_mode)
-        if stat.S_ISDIR(found.st_mode):
-            member.type = tarfile.DIRTYPE
-            tar.addfile(member)
-            _add_members(tar, top, inner)
-        elif stat.S_ISREG(found.st_mode):
-            with open(full, "rb") as file:
-                member.size = os.fstat(file.fileno()).st_size
-                tar.addfile(member, file)
 
 
 def archive(request, _fds):
     """A tar of a directory in a memory file: regular files, directories."""
     path = _path(request)
     _require_workspace(path, "archive: path")
-    top = os.fsdecode(path)
-    if os.path.lexists(top) and not os.path.isdir(top):
-        raise Step(-2, "", f"{top} is not a directory")
+    if os.path.lexists(path) and not os.path.isdir(path):
+        raise Step(-2, "", f"{os.fsdecode(path)} is not a directory")
     fd = os.memfd_create("archive", os.MFD_CLOEXEC)
     try:
-        out = _Bounded(fd)
-        with tarfile.TarFile(fileobj=out, mode="w",
-                             format=tarfile.GNU_FORMAT) as tar:
-            if os.path.isdir(top):
-                _add_members(tar, top, "")
-            # Two blocks end an archive; the module pads to 10 KiB.
-            tar.fileobj.write(b"\0" * 1024)
-            tar.closed = True
+        tar = _TarWriter(fd)
+        if os.path.isdir(path):
+            _add_members(tar, path, b"")
+        tar.write(b"\0" * 1024)
         os.lseek(fd, 0, os.SEEK_SET)
     except BaseException:
         os.close(fd)

@@ -11,7 +11,7 @@ import re
 import time
 
 HEAD_BYTES_MAX = 1 << 20
-READ_HIGH = 256 * 1024
+READ_HIGH = 1024 * 1024
 WRITE_HIGH = 256 * 1024
 # A line shorter than the HTTP/2 preface's 14 bytes is waited for.
 SNIFF_BYTES = 14
@@ -167,7 +167,8 @@ class Response:
             headers.append(("Content-Length", len(body)))
         if close or not self.request.keep:
             self.request.keep = False
-            headers.append(("Connection", "close"))
+            if self.request.minor == 1:
+                headers.append(("Connection", "close"))
         if has_body and big:
             headers.append(("Transfer-Encoding", "chunked"))
         lines = self._head(status, headers)
@@ -190,7 +191,7 @@ class Response:
             headers.append(("Transfer-Encoding", "chunked"))
         elif self.request.method != "HEAD":
             self.request.keep = False
-        if not self.request.keep:
+        if not self.request.keep and self.request.minor == 1:
             headers.append(("Connection", "close"))
         lines = self._head(status, headers)
         lines.append(b"\r\n")
@@ -415,6 +416,8 @@ class Connection(asyncio.Protocol):
                 raise Bad(400)
 
     def _cut_head(self, end):
+        if end > HEAD_BYTES_MAX:
+            raise Bad(431)
         head = bytes(self.input[:end])
         del self.input[:end]
         self._resume()

@@ -30,17 +30,20 @@ void gateway_sockets_close(struct gateway_sockets *s);
  * (HUP, TERM, INT, USR1) are blocked and read from a descriptor.
  *
  * conf     counted
- * sockets  borrowed, longer-lived
+ * sockets  borrowed, longer-lived; closed when it no longer accepts
  * out      given: gateway_free()
  * Errors: E_NOMEM, E_SYSTEM, E_STORE, E_BAD_FIELD (certificates); the reason
  * is logged.
  */
 MUST_USE enum err gateway_new(struct conf *conf,
-                              const struct gateway_sockets *sockets,
+                              struct gateway_sockets *sockets,
                               struct gateway **out);
 
+/* Say on standard error what is listened on: it is ready then. */
+void gateway_say_ready(const struct gateway *g);
+
 /* Serve until SIGTERM and the end of what was open then (at most
- * conf->drain_s). */
+ * conf->drain_s; a second signal ends it at once). */
 void gateway_run(struct gateway *g);
 
 /* Taken; *g becomes NULL. */

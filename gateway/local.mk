@@ -1,5 +1,16 @@
 %C%_PUBLIC = %D%/gateway.h
 EXTRA_DIST += %D%/README
 noinst_LIBRARIES += %D%/libgateway.a
-%C%_libgateway_a_SOURCES = %D%/route.c %D%/route.h %D%/answer.c %D%/answer.h \
-	%D%/answer.def
+%C%_libgateway_a_SOURCES = $(%C%_PUBLIC) \
+	%D%/access.h %D%/access.c \
+	%D%/admit.h %D%/admit.c \
+	%D%/answer.h %D%/answer.c %D%/answer.def \
+	%D%/carry.h %D%/carry.c \
+	%D%/exchange.h %D%/exchange.c %D%/state.h \
+	%D%/gateway.c \
+	%D%/hygiene.h %D%/hygiene.c \
+	%D%/metrics.h %D%/metrics.c \
+	%D%/route.h %D%/route.c \
+	%D%/run.h %D%/run.c \
+	%D%/status.h %D%/status.c \
+	%D%/worker.h %D%/worker.c

@@ -86,6 +86,7 @@ static void leave(struct create *c, enum err why)
     log_say(LOG_WARN, "create of %.*s: outcome unknown (%s)",
             STR_FMT(c->record->id), err_text(why));
     backend_doubt(c->backend);
+    c->job.effect = true;
     finish(c, why);
 }
 
@@ -360,11 +361,13 @@ static void on_deadline(void *arg)
         break;
     case CREATE_STAT:
         rest_free(&c->rest);
+        c->job.effect = true; /* until it is undone */
         job_answer(&c->job, E_UPSTREAM_DEADLINE, NULL, false);
         undo(c, E_UPSTREAM_DEADLINE);
         break;
     case CREATE_DELETE:
     case CREATE_DROP:
+        c->job.effect = true; /* until it is undone */
         job_answer(&c->job, c->why, NULL, false);
         break;
     }

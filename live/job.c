@@ -46,7 +46,8 @@ void job_queue(struct job *job, struct live_sandbox *ls)
 void job_answer(struct job *job, enum err err, const struct sandbox *record,
                 bool replayed)
 {
-    struct op_result result = {.sandbox = record, .replayed = replayed};
+    struct op_result result = {
+        .sandbox = record, .replayed = replayed, .effect = err && job->effect};
     struct list *link;
 
     while ((link = list_pop(&job->waiters))) {

@@ -19,6 +19,8 @@ struct job {
     struct later later;
     struct commit *commit;          /* borrowed; NULL when none is under way */
     enum err failed;                /* of an answer in the next turn */
+    bool effect;                    /* a failure may have changed something at
+                                       the back end: told with it */
     void (*start)(struct job *job); /* its turn has come */
     void (*clear)(struct job *job); /* drop what the kind owns; may be NULL */
 };

@@ -12,10 +12,11 @@
 /*
  * A script's function (for use in guest scripts): prints what is found from
  * level $2 to level $3 below $1, for entry_read().  What vanishes meanwhile
- * is left out.  Needs GNU find, stat, xargs and readlink; getfattr where
- * there is one.
+ * is left out.  Needs GNU find, stat, xargs and readlink (without GNU find
+ * it fails with the field "tools"); getfattr where there is one.
  */
 #define ENTRY_SHOW \
+    "find / -maxdepth 0 -printf '' >/dev/null 2>&1 || fail tools\n" \
     "links() {\n" \
     "  find \"$1\" -mindepth \"$2\" -maxdepth \"$3\" -type l -print0\n" \
     "}\n" \

@@ -10,6 +10,7 @@
 #define PATH_TEXT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define REQUEST_MAX (1 << 20)
 #define SAID_MAX (64 << 10)
+#define ARGUMENT_MAX (64 << 10) /* mitos-sandbox-server.md 2.4 */
 
 /* Source of the users: mitos-sandbox-server.md 5.2, and as exec.c does it. */
 static const char prelude[] =
@@ -94,17 +95,30 @@ static void put_request(struct buf *b, const struct guest_script *script,
              (long long)script->limit_s);
 }
 
+/* Variables hold no NUL and at most 128 KiB. */
+static bool may_travel(const struct guest_script *script, struct want *w)
+{
+    for (unsigned i = 0; i < script->count; i++) {
+        struct str arg = script->args[i];
+
+        if (arg.n && memchr(arg.p, 0, arg.n))
+            want_fail(w, E_INVALID, STR("a path has a NUL byte"));
+        else if (arg.n > ARGUMENT_MAX)
+            want_fail(w, E_INTERNAL, STR("file name too long"));
+        else
+            continue;
+        return false;
+    }
+    return true;
+}
+
 void guest_call(struct op *op, const struct guest_script *script,
                 struct want *w)
 {
     struct buf text, request, frame;
 
-    for (unsigned i = 0; i < script->count; i++)
-        if (script->args[i].n &&
-            memchr(script->args[i].p, 0, script->args[i].n)) {
-            want_fail(w, E_INVALID, STR("a path has a NUL byte"));
-            return;
-        }
+    if (!may_travel(script, w))
+        return;
     buf_init(&text, REQUEST_MAX);
     buf_init(&request, 4 * REQUEST_MAX);
     buf_init(&frame, 4 * REQUEST_MAX + ENVELOPE_HEAD);

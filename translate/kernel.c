@@ -13,8 +13,9 @@
 #include "base/json.h"
 #include "translate/envelope.h"
 
-#define CEILING_S 86400 /* the server's: a cell runs until its client leaves \
-                         */
+#define CEILING_S \
+    86400 /* the server's: a cell runs until its client leaves \
+           */
 #define OWN_S 60
 #define CELL_MAX (64 << 20)
 
@@ -43,9 +44,11 @@ static const char prepare[] =
     "        pass\n"
     "os.environ.update(G['envs'])\n"
     "try:\n"
+    "    import pwd\n"
+    "    if os.environ.get('HOME', '/') == '/':\n"
+    "        os.environ['HOME'] = pwd.getpwuid(os.getuid()).pw_dir\n"
     "    D = G['workdir']\n"
     "    if not D:\n"
-    "        import pwd\n"
     "        D = pwd.getpwnam(G['user']).pw_dir\n"
     "    os.chdir(D)\n"
     "    if sys.path and sys.path[0] != '':\n"

@@ -2,7 +2,7 @@
 EXTRA_DIST += %D%/README
 noinst_LIBRARIES += %D%/libtranslate.a
 %C%_libtranslate_a_SOURCES = $(%C%_PUBLIC) %D%/ops.h \
-	%D%/op.c \
+	%D%/op.c %D%/want.c \
 	%D%/media.h %D%/media.c %D%/api.h %D%/api.c \
 	%D%/unkept.h %D%/unkept.c \
 	%D%/path.h %D%/path.c %D%/guest.h %D%/guest.c \

@@ -1,4 +1,4 @@
-/* op.c - finds the operation for a request and speaks its short forms. */
+/* op.c - finds the operation for a request and tells it what happens. */
 #include "translate/op.h"
 
 #include <string.h>
@@ -74,8 +74,15 @@ MUST_USE static enum err decode(struct str raw, struct arena *a,
     return encode_is_utf8(*out) ? E_OK : E_BAD_REQUEST;
 }
 
-MUST_USE static enum err split(struct str path, struct arena *a,
-                               struct segments *out)
+/* An escaped slash: only the control plane has segments that may hold one.
+ * Source: threats.md L-05, R-10 */
+static bool has_slash(enum op_class class, struct str segment)
+{
+    return class != CLASS_API && str_find(segment, '/') < segment.n;
+}
+
+MUST_USE static enum err split(enum op_class class, struct str path,
+                               struct arena *a, struct segments *out)
 {
     struct str rest = str_after(path, 1);
 
@@ -88,6 +95,8 @@ MUST_USE static enum err split(struct str path, struct arena *a,
 
         if (err != E_OK)
             return err;
+        if (has_slash(class, segment))
+            return E_BAD_REQUEST;
         if (out->count < SEGMENTS_MAX)
             out->at[out->count] = segment;
         out->count++;
@@ -243,7 +252,7 @@ enum err op_find(enum op_class class, enum method method, struct str path,
     *allow = NULL;
     for (unsigned i = 0; i < OP_PARAMS_MAX; i++)
         params[i] = STR_NONE;
-    err = split(path, a, &s);
+    err = split(class, path, a, &s);
     if (err != E_OK)
         return err;
     err = find(class, method, &s, false, a, out, params, &mask);
@@ -270,53 +279,4 @@ void op_end(struct op *op)
     if (op->drop)
         op->drop(op);
     op->drop = NULL;
-}
-
-void want_next(struct want *w, unsigned from)
-{
-    w->kind = WANT_NEXT;
-    w->from = from;
-}
-
-void want_fail(struct want *w, enum err err, struct str detail)
-{
-    w->kind = WANT_FAIL;
-    w->err = err;
-    w->detail = detail;
-}
-
-void want_answer(struct op *op, struct want *w, int status,
-                 const struct fields *fields, struct str body)
-{
-    struct answer_head *head = arena_new_zero(op->arena, sizeof(*head));
-
-    if (!head) {
-        want_fail(w, E_NOMEM, STR_NONE);
-        return;
-    }
-    head->status = status;
-    if (fields)
-        head->fields = *fields;
-    head->length =
-        status == 204 || status == 304 ? LENGTH_NONE : (int64_t)body.n;
-    w->kind = WANT_SAY;
-    w->say.head = head;
-    w->say.piece = body;
-    op->answered = true;
-}
-
-void want_json(struct op *op, struct want *w, int status, struct str body)
-{
-    struct fields fields = {0};
-
-    if (fields_add(&fields, op->arena, STR("Content-Type"),
-                   STR("application/json")) != E_OK)
-        want_fail(w, E_NOMEM, STR_NONE);
-    else
-        want_answer(op, w, status, &fields, body);
-}
-
-void want_empty(struct op *op, struct want *w, int status)
-{
-    want_answer(op, w, status, NULL, STR_NONE);
 }

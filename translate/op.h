@@ -133,6 +133,8 @@ struct op_result {
     const char *envd_token;        /* of that record */
     const char *traffic_token;     /* of that record; NULL unless private */
     bool replayed;                 /* create: an idempotent repeat */
+    bool effect;                   /* a job that failed may have changed
+                                      something at the back end */
     const struct sandbox **list;   /* WANT_RECORDS */
     unsigned count;                /* rows of list or of processes */
     uint32_t pid;                  /* process start, connect */

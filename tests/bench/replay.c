@@ -184,7 +184,8 @@ static void exec_answer(struct peer *p, const char *body)
 {
     const char *bench = strstr(body, "bench ");
     uint64_t frames = bench ? strtoull(bench + 6, NULL, 10) / FRAME_RAW : 0;
-    static const char pid[] = "\0\0\0\0\x15{\"stderr\":\"HjQyNDIK\"}"; /* 4242 */
+    static const char pid[] =
+        "\0\0\0\0\x15{\"stderr\":\"HjQyNDIK\"}"; /* 4242 */
     static const char last[] =
         "23\r\n\0\0\0\0\x1e{\"exit\":{\"execTimeMs\":3.2500}}\r\n"
         "7\r\n\2\0\0\0\2{}\r\n0\r\n\r\n";
@@ -321,22 +322,24 @@ static bool readable(struct peer *p)
 static void prepare(void)
 {
     memset(zeros, 'z', sizeof(zeros));
-    chunk_n = (size_t)sprintf(chunk, "10000\r\n");
+    chunk_n = (size_t)snprintf(chunk, sizeof(chunk), "10000\r\n");
     memset(chunk + chunk_n, 'e', 0x10000 - 1);
     chunk_n += 0x10000;
     chunk[chunk_n - 1] = '\n';
-    chunk_n += (size_t)sprintf(chunk + chunk_n, "\r\n");
+    chunk_n +=
+        (size_t)snprintf(chunk + chunk_n, sizeof(chunk) - chunk_n, "\r\n");
     size_t payload = sizeof("{\"stdout\":\"\"}") - 1 + FRAME_TEXT;
-    int n = sprintf(exec_chunk, "%zx\r\n", payload + 5);
+    int n = snprintf(exec_chunk, sizeof(exec_chunk), "%zx\r\n", payload + 5);
     exec_chunk[n++] = 0;
     exec_chunk[n++] = (char)(payload >> 24);
     exec_chunk[n++] = (char)(payload >> 16);
     exec_chunk[n++] = (char)(payload >> 8);
     exec_chunk[n++] = (char)payload;
-    n += sprintf(exec_chunk + n, "{\"stdout\":\"");
+    n += snprintf(exec_chunk + n, sizeof(exec_chunk) - (size_t)n,
+                  "{\"stdout\":\"");
     memset(exec_chunk + n, 'Q', FRAME_TEXT);
     n += FRAME_TEXT;
-    n += sprintf(exec_chunk + n, "\"}\r\n");
+    n += snprintf(exec_chunk + n, sizeof(exec_chunk) - (size_t)n, "\"}\r\n");
     exec_chunk_n = (size_t)n;
 }
 

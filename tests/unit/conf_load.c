@@ -580,7 +580,7 @@ Test(conf, prints_the_example_that_is_in_docs_and_passes_its_own_check)
     buf_init(&text, 1 << 16);
     cr_expect(
         same_as_file(conf_print_example, "docs/sandgate.example.yaml", &text),
-        "make it anew: sandgate example > docs/sandgate.example.yaml");
+        "make docs writes it anew");
     cr_expect_eq(conf_file_load(buf_str(&text), &c), E_OK, "%.*s",
                  STR_FMT(buf_str(&conf_file_said)));
     conf_unref(&c);
@@ -593,6 +593,7 @@ Test(conf, prints_the_reference_that_is_in_docs)
 
     buf_init(&text, 1 << 16);
     cr_expect(
-        same_as_file(conf_print_reference, "docs/configuration.md", &text));
+        same_as_file(conf_print_reference, "docs/configuration.md", &text),
+        "make docs writes it anew");
     buf_clear(&text);
 }

@@ -1,8 +1,11 @@
-# check_gateway: the tests of gateway/ and of what lies below it.
+# check_gateway: the tests of gateway/; net, live, store and the operations are
+# fakes, so that events come in any order and no clock runs.
 if HAVE_CRITERION
 check_PROGRAMS += %D%/check_gateway
 endif
-%C%_check_gateway_SOURCES = %D%/gateway_route.c %D%/gateway_answer.c
+%C%_check_gateway_SOURCES = %D%/gateway_route.c %D%/gateway_answer.c \
+	%D%/gateway_hygiene.c %D%/gateway_exchange.c %D%/gateway_run.c \
+	%D%/gateway_carry.c %D%/gateway_fake.c %D%/gateway_fake.h
 %C%_check_gateway_CPPFLAGS = $(AM_CPPFLAGS) $(CRITERION_CFLAGS) \
 	-DDATA_DIR=\"$(abs_top_srcdir)/tests/data\"
 %C%_check_gateway_LDADD = gateway/libgateway.a auth/libauth.a \

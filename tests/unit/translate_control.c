@@ -2,6 +2,7 @@
 
 #include "base/encode.h"
 #include "base/json.h"
+#include "base/mem.h"
 
 #define V1 "/sandboxes"
 #define V2 "/v2/sandboxes"
@@ -465,4 +466,28 @@ Test(sandbox, job_goes_on_when_the_client_leaves)
     stage_tell(&s, OP_CLIENT_GONE, NULL);
     cr_expect_str_eq(stage_line(&s), "fail GONE_CLIENT");
     stage_close(&s);
+}
+
+Test(create, fails_cleanly_without_memory)
+{
+    bool done = false;
+
+    json_start();
+    for (long n = 0; !done; n++) {
+        struct stage s;
+
+        cr_assert_lt(n, 1000);
+        stage_open(&s, CLASS_API, METHOD_POST, V2, NULL);
+        mem_refuse(n);
+        stage_send(&s, "{\"templateID\":\"base\",\"metadata\":{\"a\":\"b\"},"
+                       "\"envVars\":{\"A\":\"1\"}}");
+        if (s.want.kind == WANT_JOB)
+            stage_result(&s, E_OK);
+        done = s.want.kind == WANT_SAY;
+        mem_refuse(-1);
+        if (!done)
+            cr_expect_str_eq(stage_line(&s), "fail NOMEM", "%ld: %s", n,
+                             stage_line(&s));
+        stage_close(&s);
+    }
 }

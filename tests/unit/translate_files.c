@@ -9,8 +9,8 @@
 
 #include "base/encode.h"
 #include "base/json.h"
+#include "tests/unit/translate_stage.h"
 #include "translate/envelope.h"
-#include "translate_stage.h"
 
 struct play {
     struct stage s;
@@ -20,6 +20,7 @@ struct play {
     struct buf up;     /* what it was sent */
     struct buf body;   /* what the client was told */
     int status;
+    long stop;       /* the client leaves there; -1: it stays */
     char line[1024]; /* status and body, or the failure */
 };
 
@@ -267,15 +268,17 @@ static void open_dir(struct play *p)
 {
     memset(p, 0, sizeof(*p));
     snprintf(p->dir, sizeof(p->dir), "/tmp/sandgate-files.XXXXXX");
+    p->stop = -1;
     cr_assert_not_null(mkdtemp(p->dir));
     buf_init(&p->up, 64 << 20);
     buf_init(&p->body, 64 << 20);
 }
 
-/* One request on p->dir; %s in query is the directory. */
+/* One request on p->dir; %s in query is the directory.  The body comes in
+ * pieces of so many bytes. */
 static const char *ask(struct play *p, enum method method, const char *query,
                        const char *const *headers, struct str body,
-                       size_t piece, long stop)
+                       size_t piece)
 {
     char path[256];
     const char *at = strstr(query, "%s");
@@ -293,7 +296,7 @@ static const char *ask(struct play *p, enum method method, const char *query,
     stage_have(&p->s);
     p->s.head.length = (int64_t)body.n;
     stage_tell(&p->s, OP_BEGIN, NULL);
-    play(p, body, piece, stop);
+    play(p, body, piece, p->stop);
     stage_close(&p->s);
     return p->line;
 }
@@ -341,7 +344,7 @@ static int entries(struct play *p)
 }
 
 #define GET(query) \
-    ask(&p, METHOD_GET, "?username=root&path=" query, NULL, STR_NONE, 1, -1)
+    ask(&p, METHOD_GET, "?username=root&path=" query, NULL, STR_NONE, 1)
 
 Test(files, gives_a_file)
 {
@@ -357,18 +360,18 @@ Test(files, gives_a_file)
     snprintf(path, sizeof(path), "%s/a.txt", p.dir);
     write_file(path, "0123456789", 10);
     cr_expect_str_eq(GET("%s/a.txt"), "200 0123456789");
-    cr_expect_str_eq(ask(&p, METHOD_GET, "?username=root&path=%s/a.txt", range,
-                         STR_NONE, 1, -1),
-                     "206 234");
-    cr_expect_str_eq(ask(&p, METHOD_GET, "?username=root&path=%s/a.txt", tail,
-                         STR_NONE, 1, -1),
-                     "206 789");
-    cr_expect_str_eq(ask(&p, METHOD_GET, "?username=root&path=%s/a.txt", over,
-                         STR_NONE, 1, -1),
-                     "416 invalid range: failed to overlap\n");
-    cr_expect_str_eq(ask(&p, METHOD_GET, "?username=root&path=%s/a.txt", any,
-                         STR_NONE, 1, -1),
-                     "304 ");
+    cr_expect_str_eq(
+        ask(&p, METHOD_GET, "?username=root&path=%s/a.txt", range, STR_NONE, 1),
+        "206 234");
+    cr_expect_str_eq(
+        ask(&p, METHOD_GET, "?username=root&path=%s/a.txt", tail, STR_NONE, 1),
+        "206 789");
+    cr_expect_str_eq(
+        ask(&p, METHOD_GET, "?username=root&path=%s/a.txt", over, STR_NONE, 1),
+        "416 invalid range: failed to overlap\n");
+    cr_expect_str_eq(
+        ask(&p, METHOD_GET, "?username=root&path=%s/a.txt", any, STR_NONE, 1),
+        "304 ");
     snprintf(path, sizeof(path), "%s/empty", p.dir);
     write_file(path, "", 0);
     cr_expect_str_eq(GET("%s/empty"), "200 ");
@@ -388,17 +391,15 @@ Test(files, gives_a_file)
                      "fail BAD_REQUEST: path '/dev/null' is not a regular "
                      "file");
     cr_expect_str_eq(
-        ask(&p, METHOD_GET, "?username=nobody-here&path=x", NULL, STR_NONE, 1,
-            -1),
+        ask(&p, METHOD_GET, "?username=nobody-here&path=x", NULL, STR_NONE, 1),
         "fail UNAUTHENTICATED: error looking up user 'nobody-here': user: "
         "unknown user nobody-here");
     cr_expect_str_eq(
-        ask(&p, METHOD_GET, "?username=&path=x", NULL, STR_NONE, 1, -1),
+        ask(&p, METHOD_GET, "?username=&path=x", NULL, STR_NONE, 1),
         "fail UNAUTHENTICATED: error looking up user '': user: "
         "unknown user ");
-    cr_expect(
-        strncmp(ask(&p, METHOD_GET, "?path=a&path=b", NULL, STR_NONE, 1, -1),
-                "400 Invalid format for parameter path", 37) == 0);
+    cr_expect(strncmp(ask(&p, METHOD_GET, "?path=a&path=b", NULL, STR_NONE, 1),
+                      "400 Invalid format for parameter path", 37) == 0);
     close_dir(&p);
 }
 
@@ -408,7 +409,7 @@ static const char *const form[] = {
     "Content-Type", "multipart/form-data; boundary=XX", NULL, NULL};
 
 #define POST(query, headers, body, piece) \
-    ask(&p, METHOD_POST, "?username=root" query, headers, body, piece, -1)
+    ask(&p, METHOD_POST, "?username=root" query, headers, body, piece)
 
 Test(files, takes_a_raw_file)
 {
@@ -506,10 +507,12 @@ Test(files, leaves_nothing_half_done)
                      "fail INTERNAL: error writing file: unexpected EOF");
     cr_expect_eq(entries(&p), 0);
     for (long stop = 0; stop < 30; stop += 3) {
+        p.stop = stop;
         ask(&p, METHOD_POST, "?username=root&path=%s/gone", raw,
-            STR("123456789012345678901234567890"), 3, stop);
+            STR("123456789012345678901234567890"), 3);
         cr_expect_eq(entries(&p), 0, "stop at %ld: %d", stop, entries(&p));
     }
+    p.stop = -1;
     POST("&path=%s/t", form, str_of(twice), 5);
     cr_expect(strstr(p.line, "you cannot upload multiple files to the same "
                              "path") != NULL,

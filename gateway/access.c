@@ -1,0 +1,102 @@
+/* access.c - see access.h. */
+#include "gateway/access.h"
+
+#include <inttypes.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "gateway/exchange.h"
+
+#define LINE_MAX_BYTES 4096
+
+const char *access_class(unsigned class)
+{
+    static const char *const names[] = {
+        [CLASS_API] = "api",
+        [CLASS_ENVD] = "envd",
+        [CLASS_CODE] = "code",
+        [CLASS_PORT] = "port",
+    };
+
+    return names[class];
+}
+
+static void begin_line(struct buf *line, int64_t wall_ms)
+{
+    char time[25];
+
+    buf_init(line, LINE_MAX_BYTES);
+    clock_text(wall_ms, time);
+    buf_put(line, STR("{\"time\":\""));
+    buf_put(line, str_of(time));
+    buf_put(line, STR("\",\"type\":\"access\""));
+}
+
+static void end_line(struct buf *line)
+{
+    buf_byte(line, '}');
+    if (!line->failed)
+        log_line(buf_str(line));
+    buf_clear(line);
+}
+
+/* How it ended, in one word. */
+static const char *ending(const struct exchange *x)
+{
+    if (x->told == TOLD_CUT)
+        return "cut";
+    if (x->facts & FACT_GONE)
+        return "client-gone";
+    return "complete";
+}
+
+void access_say(const struct exchange *x)
+{
+    const struct request_head *head = x->head;
+    int64_t now_ms = clock_ms();
+    struct buf line;
+
+    begin_line(&line, x->wall_ms);
+    log_put(&line, "id", str_of(x->id));
+    log_put(&line, "peer", head->peer);
+    log_put(&line, "method", method_text(head->method));
+    log_put(&line, "class", str_of(access_class(x->route.class)));
+    log_put(&line, "host", head->host);
+    log_put_target(&line, "target", head->target);
+    log_put_number(&line, "status", x->status);
+    log_put(&line, "end", str_of(ending(x)));
+    log_put_number(&line, "bytes_in", (int64_t)x->bytes_in);
+    log_put_number(&line, "bytes_out", (int64_t)x->bytes_out);
+    if (x->head_ms)
+        log_put_number(&line, "head_ms", x->head_ms - x->began_ms);
+    log_put_number(&line, "total_ms", now_ms - x->began_ms);
+    if (x->row)
+        log_put(&line, "operation", str_of(x->row->name));
+    if (x->key_found == FOUND) {
+        log_put(&line, "team", str_of(x->key.team));
+        log_put_number(&line, "key", (int64_t)x->key.number);
+    } else if (x->record) {
+        log_put(&line, "team", x->record->team);
+    }
+    if (x->route.id.p) {
+        log_put(&line, "sandbox", x->route.id);
+        log_put_number(&line, "port", x->route.port);
+    } else if (x->record) {
+        log_put(&line, "sandbox", x->record->id);
+    }
+    if (x->why)
+        log_put(&line, "error", str_of(err_name(x->why)));
+    end_line(&line);
+}
+
+void access_refused(struct str peer, int status, enum err why)
+{
+    struct buf line;
+
+    begin_line(&line, clock_wall_ms());
+    log_put(&line, "peer", peer);
+    log_put_number(&line, "status", status);
+    log_put(&line, "error", str_of(err_name(why)));
+    end_line(&line);
+}

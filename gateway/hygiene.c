@@ -1,0 +1,311 @@
+/* hygiene.c - see hygiene.h. */
+#include "gateway/hygiene.h"
+
+#include "auth/key.h"
+#include "auth/token.h"
+
+/* What a known name is; a set. */
+enum known {
+    DROP_REQUEST = 1 << 0, /* never passed on to the sandbox */
+    DROP_ANSWER = 1 << 1,  /* never passed on to the client */
+    PROTECTED = 1 << 2,    /* Connection may not nominate it */
+    NOMINATES = 1 << 3,    /* Connection itself */
+    COOKIE = 1 << 4,       /* Set-Cookie: loses its Domain */
+    CODING = 1 << 5,       /* Accept-Encoding */
+    UPGRADE = 1 << 6       /* kept with 101 */
+};
+
+#define HOP (DROP_REQUEST | DROP_ANSWER)
+/* Ours to say: the client's is never believed. */
+#define FORWARDING (DROP_REQUEST | PROTECTED)
+
+#define LENGTH_MAX 24
+#define SAME_LENGTH_MAX 6
+
+struct name {
+    struct str text; /* lower case */
+    unsigned what;
+};
+
+/* clang-format off */
+/* By the length of the name: few have the same. */
+static const struct name names[LENGTH_MAX + 1][SAME_LENGTH_MAX] = {
+    [2] = {{STR("te"), HOP}},
+    [3] = {{STR("via"), FORWARDING}},
+    [4] = {{STR("host"), DROP_REQUEST | PROTECTED}, {STR("date"), DROP_ANSWER}},
+    [5] = {{STR("proxy"), DROP_REQUEST}},
+    [6] = {{STR("expect"), DROP_REQUEST | PROTECTED}, {STR("cookie"), PROTECTED}},
+    [7] = {{STR("upgrade"), HOP | UPGRADE}, {STR("trailer"), HOP}, {STR("alt-svc"), DROP_ANSWER}},
+    [9] = {{STR("x-api-key"), PROTECTED}, {STR("forwarded"), FORWARDING}, {STR("x-real-ip"), FORWARDING}},
+    [10] = {{STR("connection"), HOP | NOMINATES}, {STR("keep-alive"), HOP}, {STR("set-cookie"), COOKIE}},
+    [11] = {{STR("x-client-ip"), FORWARDING}},
+    [13] = {{STR("authorization"), PROTECTED}},
+    [14] = {{STR("content-length"), HOP | PROTECTED}, {STR("true-client-ip"), FORWARDING},
+            {STR("x-access-token"), PROTECTED}, {STR("e2b-sandbox-id"), FORWARDING}},
+    [15] = {{STR("x-forwarded-for"), FORWARDING}, {STR("clear-site-data"), DROP_ANSWER},
+            {STR("accept-encoding"), CODING}},
+    [16] = {{STR("x-forwarded-host"), FORWARDING}, {STR("x-forwarded-port"), FORWARDING},
+            {STR("proxy-connection"), HOP}, {STR("e2b-sandbox-port"), FORWARDING},
+            {STR("cf-connecting-ip"), FORWARDING}},
+    [17] = {{STR("transfer-encoding"), HOP | PROTECTED}, {STR("x-forwarded-proto"), FORWARDING}},
+    [18] = {{STR("proxy-authenticate"), HOP}, {STR("x-forwarded-server"), FORWARDING},
+            {STR("x-forwarded-prefix"), FORWARDING}},
+    [19] = {{STR("proxy-authorization"), HOP}},
+    [24] = {{STR("e2b-traffic-access-token"), PROTECTED}},
+};
+/* clang-format on */
+
+/* Upper to lower case, and _ to - (how some servers read a name). */
+static char fold(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return (char)(c | 0x20);
+    return c == '_' ? '-' : c;
+}
+
+static bool same_name(struct str text, struct str name)
+{
+    for (size_t i = 0; i < name.n; i++)
+        if (fold(name.p[i]) != text.p[i])
+            return false;
+    return true;
+}
+
+/* What is known of a name; 0 nothing.  _ counts as -. */
+static unsigned know(struct str name)
+{
+    const struct name *n;
+
+    /* Everything of ours, both ways: threats.md X-02. */
+    if (name.n >= 10 && fold(name.p[0]) == 'x' &&
+        same_name(STR("x-sandgate"), str_from(name.p, 10)))
+        return HOP;
+    if (name.n > LENGTH_MAX)
+        return 0;
+    for (n = names[name.n]; n < names[name.n] + SAME_LENGTH_MAX && n->what; n++)
+        if (same_name(n->text, name))
+            return n->what;
+    return 0;
+}
+
+/* ---- what Connection nominates ---- */
+
+/* All Connection fields are read for each other field: a head has at most
+ * 100 fields, and nearly always `keep-alive` or `upgrade` in it. */
+struct nominated {
+    const struct fields *fields; /* NULL: nothing is */
+};
+
+/* keep-alive, close and upgrade name nothing that would be passed on. */
+static bool is_common(struct str token)
+{
+    return token.n == 0 || str_ieq(token, STR("keep-alive")) ||
+           str_ieq(token, STR("close")) || str_ieq(token, STR("upgrade"));
+}
+
+static enum err read_nominated(const struct fields *f, struct nominated *out)
+{
+    out->fields = NULL;
+    for (unsigned i = 0; i < f->count; i++) {
+        struct str rest = f->at[i].value;
+
+        if (!(know(f->at[i].name) & NOMINATES))
+            continue;
+        while (rest.p) {
+            struct str token = str_trim(str_cut(&rest, ','));
+
+            if (is_common(token))
+                continue;
+            if (know(token) & PROTECTED)
+                return E_BAD_REQUEST;
+            out->fields = f;
+        }
+    }
+    return E_OK;
+}
+
+static bool is_nominated(const struct nominated *n, struct str name)
+{
+    return n->fields && fields_has_token(n->fields, STR("connection"), name);
+}
+
+/* ---- requests ---- */
+
+/* Could the value be, or carry, one of our secrets by its form? */
+static bool looks_secret(struct str value)
+{
+    return value.n == AUTH_TOKEN_LENGTH || value.n == AUTH_KEY_LENGTH;
+}
+
+static bool carries_secret(const struct hygiene *h, struct str value)
+{
+    struct str bearer = STR("Bearer ");
+
+    if (value.n > bearer.n && str_ieq(str_from(value.p, bearer.n), bearer))
+        value = str_after(value, bearer.n);
+    return looks_secret(value) && h->is_secret(h->arg, value);
+}
+
+/* Room for all that came and what is added. */
+#define ADDED_MAX 4
+
+MUST_USE static enum err make_room(struct arena *a, unsigned count,
+                                   struct fields *out)
+{
+    out->at = arena_alloc(a, (count + ADDED_MAX) * sizeof(*out->at));
+    out->count = 0;
+    out->room = out->at ? count + ADDED_MAX : 0;
+    return out->at ? E_OK : E_NOMEM;
+}
+
+static void put(struct fields *out, struct str name, struct str value)
+{
+    out->at[out->count++] = (struct field){name, value};
+}
+
+enum err hygiene_request(const struct hygiene *h, struct arena *a,
+                         struct fields *out)
+{
+    const struct fields *f = &h->head->fields;
+    struct nominated nominated;
+    bool encoding = h->encoding;
+    enum err err = read_nominated(f, &nominated);
+
+    if (err == E_OK)
+        err = make_room(a, f->count, out);
+    if (err)
+        return err;
+    for (unsigned i = 0; i < f->count; i++) {
+        struct field field = f->at[i];
+        unsigned what = know(field.name);
+
+        if (what && memchr(field.name.p, '_', field.name.n)) {
+            if (what & PROTECTED)
+                return E_BAD_REQUEST; /* threats.md X-04 */
+            what = 0;
+        }
+        if (what & DROP_REQUEST || is_nominated(&nominated, field.name) ||
+            carries_secret(h, field.value))
+            continue;
+        encoding = encoding && !(what & CODING);
+        put(out, field.name, field.value);
+    }
+    put(out, STR("X-Forwarded-For"), h->head->peer);
+    put(out, STR("X-Forwarded-Host"), h->host);
+    put(out, STR("X-Forwarded-Proto"),
+        h->head->tls ? STR("https") : STR("http"));
+    if (encoding)
+        put(out, STR("Accept-Encoding"), STR("identity"));
+    return E_OK;
+}
+
+/* ---- answers ---- */
+
+/* A Set-Cookie value without its Domain attributes: host-only then. */
+MUST_USE static enum err host_only(struct str value, struct arena *a,
+                                   struct str *out)
+{
+    struct str rest = value;
+    char *copy;
+    size_t n = 0;
+
+    *out = value;
+    if (str_find(value, ';') == value.n)
+        return E_OK;
+    copy = arena_alloc(a, value.n + 1);
+    if (!copy)
+        return E_NOMEM;
+    for (bool first = true; rest.p; first = false) {
+        struct str part = str_cut(&rest, ';');
+        struct str trimmed = str_trim(part);
+        struct str name = str_trim(str_from(trimmed.p, str_find(trimmed, '=')));
+
+        if (!first && str_ieq(name, STR("domain")))
+            continue;
+        if (!first)
+            copy[n++] = ';';
+        memcpy(copy + n, part.p, part.n);
+        n += part.n;
+    }
+    *out = str_from(copy, n);
+    return E_OK;
+}
+
+enum err hygiene_answer(const struct answer_head *head, struct arena *a,
+                        struct fields *out)
+{
+    const struct fields *f = &head->fields;
+    struct nominated nominated;
+    enum err err;
+
+    /* A sandbox that nominates what it may not does no harm to us. */
+    if (read_nominated(f, &nominated))
+        nominated.fields = f;
+    err = make_room(a, f->count, out);
+    for (unsigned i = 0; i < f->count && err == E_OK; i++) {
+        struct field field = f->at[i];
+        unsigned what = know(field.name);
+
+        if (what & UPGRADE && head->status == 101)
+            what = 0;
+        else if (is_nominated(&nominated, field.name))
+            continue;
+        if (what & DROP_ANSWER)
+            continue;
+        if (what & COOKIE)
+            err = host_only(field.value, a, &field.value);
+        put(out, field.name, field.value);
+    }
+    return err;
+}
+
+/* ---- paths over the back end's proxy ---- */
+
+static bool is_unclean(struct str segment, bool last)
+{
+    return (segment.n == 0 && !last) || str_eq(segment, STR(".")) ||
+           str_eq(segment, STR(".."));
+}
+
+enum err hygiene_path(struct str path, struct arena *a, struct str *out)
+{
+    struct str rest = str_after(path, 1);
+    bool unclean = false;
+    char *copy;
+    size_t n = 0;
+
+    *out = path;
+    while (rest.p && !unclean) {
+        struct str segment = str_cut(&rest, '/');
+
+        unclean = is_unclean(segment, !rest.p);
+    }
+    if (!unclean)
+        return E_OK;
+    copy = arena_alloc(a, path.n * 3);
+    if (!copy)
+        return E_NOMEM;
+    copy[n++] = '/';
+    rest = str_after(path, 1);
+    while (rest.p) {
+        struct str segment = str_cut(&rest, '/');
+        bool last = !rest.p;
+
+        if (is_unclean(segment, last))
+            for (size_t i = 0; i < segment.n; i++, n += 3)
+                memcpy(copy + n, "%2E", 3);
+        else {
+            memcpy(copy + n, segment.p, segment.n);
+            n += segment.n;
+        }
+        /* The slash behind nothing is one of two in a row. */
+        if (!last && segment.n == 0) {
+            memcpy(copy + n, "%2F", 3);
+            n += 3;
+        } else if (!last) {
+            copy[n++] = '/';
+        }
+    }
+    *out = str_from(copy, n);
+    return E_OK;
+}

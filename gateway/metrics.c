@@ -1,0 +1,105 @@
+/* metrics.c - see metrics.h. */
+#include "gateway/metrics.h"
+
+#include <inttypes.h>
+
+#include "base/log.h"
+#include "gateway/access.h"
+
+/* Upper bounds of the buckets, milliseconds. */
+static const int64_t bounds[METRICS_BUCKETS] = {1,   5,    25,    100,
+                                                500, 2000, 10000, 60000};
+
+void metrics_count_head(struct metrics *m, int64_t head_ms)
+{
+    unsigned i = 0;
+
+    while (i < METRICS_BUCKETS && head_ms > bounds[i])
+        i++;
+    m->head_ms[i]++;
+    m->head_ms_sum += (uint64_t)head_ms;
+}
+
+static void put_head(struct buf *b, const char *name, const char *type,
+                     const char *help)
+{
+    buf_text(b, "# HELP sandgate_%s %s\n# TYPE sandgate_%s %s\n", name, help,
+             name, type);
+}
+
+static void put_one(struct buf *b, const char *name, const char *type,
+                    const char *help, uint64_t value)
+{
+    put_head(b, name, type, help);
+    buf_text(b, "sandgate_%s %" PRIu64 "\n", name, value);
+}
+
+static void put_requests(const struct metrics *m, struct buf *b)
+{
+    static const char *const hundreds[] = {"none", "1xx", "2xx",
+                                           "3xx",  "4xx", "5xx"};
+
+    put_head(b, "requests_total", "counter",
+             "Requests that are over, by aim and status.");
+    for (unsigned c = 0; c <= CLASS_PORT; c++)
+        for (unsigned s = 0; s < 6; s++)
+            buf_text(b,
+                     "sandgate_requests_total{class=\"%s\",status=\"%s\"} "
+                     "%" PRIu64 "\n",
+                     access_class(c), hundreds[s], m->requests[c][s]);
+    put_head(b, "refused_total", "counter",
+             "Heads refused before they became a request, by status.");
+    for (unsigned s = 0; s < 6; s++)
+        buf_text(b, "sandgate_refused_total{status=\"%s\"} %" PRIu64 "\n",
+                 hundreds[s], m->refused[s]);
+}
+
+static void put_head_times(const struct metrics *m, struct buf *b)
+{
+    uint64_t sum = 0;
+
+    put_head(b, "head_seconds", "histogram",
+             "Time from a request's head to the head of its answer.");
+    for (unsigned i = 0; i < METRICS_BUCKETS; i++) {
+        sum += m->head_ms[i];
+        buf_text(b, "sandgate_head_seconds_bucket{le=\"%g\"} %" PRIu64 "\n",
+                 (double)bounds[i] / 1000, sum);
+    }
+    sum += m->head_ms[METRICS_BUCKETS];
+    buf_text(b, "sandgate_head_seconds_bucket{le=\"+Inf\"} %" PRIu64 "\n", sum);
+    buf_text(b, "sandgate_head_seconds_sum %.3f\n",
+             (double)m->head_ms_sum / 1000);
+    buf_text(b, "sandgate_head_seconds_count %" PRIu64 "\n", sum);
+}
+
+void metrics_write(const struct metrics *m, const struct metrics_now *now,
+                   struct buf *b)
+{
+    put_requests(m, b);
+    put_head_times(m, b);
+    put_one(b, "request_bytes_total", "counter",
+            "Bytes of request bodies received.", m->bytes_in);
+    put_one(b, "answer_bytes_total", "counter",
+            "Bytes of answers' bodies sent.", m->bytes_out);
+    put_one(b, "cut_total", "counter",
+            "Answers that were cut after their head.", m->cut);
+    put_one(b, "clients_gone_total", "counter",
+            "Requests whose client left before the end.", m->gone);
+    put_one(b, "failed_keys_total", "counter",
+            "Control plane calls without a valid key.", m->failed_keys);
+    put_one(b, "log_lines_dropped_total", "counter",
+            "Log lines that could not be written at once.", log_dropped());
+    put_one(b, "reloads_total", "counter", "Configurations taken over.",
+            m->reloads);
+    put_one(b, "reload_failures_total", "counter",
+            "Reloads refused: the old configuration stayed.",
+            m->reload_failures);
+    put_one(b, "connections", "gauge", "Client connections open now.",
+            now->connections);
+    put_one(b, "streams", "gauge", "Requests in progress now.", now->streams);
+    put_one(b, "ready", "gauge", "1 when every back end answers.", now->ready);
+    put_one(b, "draining", "gauge", "1 while it waits for its last requests.",
+            now->draining);
+    put_one(b, "uptime_seconds", "counter", "Since this worker started.",
+            (uint64_t)now->uptime_s);
+}

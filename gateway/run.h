@@ -1,0 +1,86 @@
+/* run.h - the driver: does what an operation wants, tells what came of it.
+ *
+ * For the files of gateway/ only. */
+#ifndef GATEWAY_RUN_H
+#define GATEWAY_RUN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "gateway/state.h"
+#include "live/live.h"
+#include "translate/op.h"
+
+struct exchange;
+
+/* Where the one call of the moment stands. */
+enum run_call {
+    RUN_NO_CALL,
+    RUN_CALL_SENT,  /* no head yet */
+    RUN_CALL_HEAD,  /* the head is to be told */
+    RUN_CALL_OPEN,  /* pieces come */
+    RUN_CALL_ENDED, /* its end is to be told: why E_OK, or its cut */
+};
+
+/* Inside the exchange; zero when it begins. */
+struct run {
+    struct op op;
+    unsigned from;    /* enum op_from: sources that are heard */
+    unsigned blocked; /* WAIT_SAY, WAIT_SEND of run.c */
+    unsigned owed;    /* OWE_... of run.c: events to be told */
+    int64_t wake_ms;  /* OP_TIME is wanted then; 0 not */
+    int64_t armed_ms; /* when the timer looks; 0 not armed */
+    struct str piece; /* a piece to be told now; absent if none */
+    enum op_from piece_from;
+
+    struct live_call *call; /* owned */
+    enum run_call call_state;
+    enum err call_err;
+    bool call_collects; /* one OP_ANSWER */
+    bool call_paused;
+    int call_status;
+    struct fields call_fields; /* of the head that is to be told */
+    struct arena *call_arena;  /* owned: holds them; recycled */
+    struct buf answer;         /* of a collected call */
+
+    struct subscription *sub;   /* owned: process, place in a context */
+    struct subscription *order; /* owned: any other order */
+    bool sub_ended;             /* its end is to be told */
+    bool sub_paused;
+    enum err sub_err;
+
+    struct waiter *waiter;          /* owned: the job */
+    enum err result_err;            /* OWE_RESULT */
+    const struct op_result *result; /* borrowed for the event */
+    struct op_result records;       /* of WANT_RECORDS */
+
+    bool collecting; /* WANT_BODY */
+    struct buf body;
+};
+
+/* X_RUN: the next event to the operation, and what it wants done. */
+enum state run_step(struct exchange *x);
+
+/* Before the first run_step(). */
+void run_begin(struct exchange *x);
+
+/* What the client does. */
+void run_client_piece(struct exchange *x, struct str piece);
+void run_client_gone(struct exchange *x);
+void run_client_room(struct exchange *x);
+
+/* The exchange's timer. */
+void run_time(struct exchange *x);
+
+/* Pause and resume the sources as the operation wants it now.  True: one was
+ * resumed and may have told something from inside; ask again. */
+bool run_settle(struct exchange *x);
+
+/* Give back calls, orders and jobs (which go on). */
+void run_release(struct exchange *x);
+
+/* Give back the recycled memory. */
+void run_clear(struct run *r);
+
+#endif

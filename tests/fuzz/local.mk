@@ -14,3 +14,13 @@ EXTRA_PROGRAMS += %D%/fuzz_conf
 %C%_fuzz_conf_LDADD = conf/libconf.a base/libbase.a $(CONF_LIBS) $(BASE_LIBS)
 %C%_fuzz_conf_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 endif
+
+EXTRA_DIST += %D%/corpus/envelope
+if FUZZERS
+EXTRA_PROGRAMS += %D%/fuzz_envelope
+%C%_fuzz_envelope_SOURCES = %D%/envelope.c
+%C%_fuzz_envelope_LDADD = translate/libtranslate.a conf/libconf.a \
+	model/libmodel.a base/libbase.a $(TRANSLATE_LIBS) $(CONF_LIBS) \
+	$(BASE_LIBS)
+%C%_fuzz_envelope_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+endif

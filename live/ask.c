@@ -119,14 +119,13 @@ static void bury(void *what)
     mem_free(a);
 }
 
-enum err ask_start(struct live_sandbox *ls, const char *method, bool stream,
-                   struct str body,
+enum err ask_start(struct live_sandbox *ls, const struct ask_request *request,
                    void (*on_answer)(void *arg, enum err err, struct str text),
                    void *arg, struct ask **out)
 {
-    struct want_call want = {.method = str_of(method),
-                             .stream = stream,
-                             .body = body,
+    struct want_call want = {.method = str_of(request->method),
+                             .stream = request->stream,
+                             .body = request->body,
                              .deadline_ms = ASK_MS};
     struct ask *a = mem_new(sizeof(*a));
     enum err err;
@@ -137,7 +136,7 @@ enum err ask_start(struct live_sandbox *ls, const char *method, bool stream,
     a->loop = ls->live->loop;
     a->on_answer = on_answer;
     a->arg = arg;
-    a->stream = stream;
+    a->stream = request->stream;
     buf_init(&a->text, ANSWER_MAX);
     envelope_init(&a->in, ANSWER_MAX);
     err = live_call_start(ls->live, ls->record, &want, &events, a, &a->call);

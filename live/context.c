@@ -150,6 +150,7 @@ MUST_USE static enum err interrupt(struct context_order *o,
 {
     struct context_table *t = o->table;
     uint32_t pid = want->pid ? want->pid : t->pid;
+    struct ask_request request = {.method = "Signal"};
     char body[64];
 
     if (!pid) {
@@ -157,8 +158,8 @@ MUST_USE static enum err interrupt(struct context_order *o,
         return E_OK;
     }
     snprintf(body, sizeof(body), "{\"pid\":%u,\"signal\":2}", pid);
-    return ask_start(t->ls, "Signal", false, str_of(body), on_signalled, o,
-                     &o->ask);
+    request.body = str_of(body);
+    return ask_start(t->ls, &request, on_signalled, o, &o->ask);
 }
 
 /* ---- orders ---- */

@@ -270,6 +270,7 @@ static void on_stat(void *arg, enum err err, struct str text)
 static void look(struct process *p)
 {
     char body[64];
+    struct ask_request request = {.method = "ReadFile", .stream = true};
     struct buf b;
 
     if (p->stat)
@@ -277,8 +278,8 @@ static void look(struct process *p)
     snprintf(body, sizeof(body), "{\"path\":\"/proc/%u/stat\"}", p->pid);
     buf_init(&b, 256);
     envelope_put(&b, 0, str_of(body));
-    if (b.failed || ask_start(p->table->ls, "ReadFile", true, buf_str(&b),
-                              on_stat, p, &p->stat))
+    request.body = buf_str(&b);
+    if (b.failed || ask_start(p->table->ls, &request, on_stat, p, &p->stat))
         look_again(p);
     buf_clear(&b);
 }
@@ -339,11 +340,12 @@ static void on_killed(void *arg, enum err err, struct str text)
 
 static void kill_now(struct process *p)
 {
+    struct ask_request request = {.method = "Signal"};
     char body[64];
 
     snprintf(body, sizeof(body), "{\"pid\":%u,\"signal\":9}", p->pid);
-    if (!p->kill && ask_start(p->table->ls, "Signal", false, str_of(body),
-                              on_killed, p, &p->kill))
+    request.body = str_of(body);
+    if (!p->kill && ask_start(p->table->ls, &request, on_killed, p, &p->kill))
         timer_set(&p->timer, LOOK_MOST_MS);
 }
 

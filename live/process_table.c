@@ -319,13 +319,14 @@ static void on_signalled(void *arg, enum err err, struct str text)
 
 static void on_list(void *arg)
 {
+    const struct ask_request request = {.method = "Processes",
+                                        .body = STR("{}")};
     struct process_inquiry *q = arg;
 
     for (struct list *at = q->table->processes.next; at != &q->table->processes;
          at = at->next)
         if (LIST_OF(at, struct process, link)->state == PROCESS_LOST) {
-            if (ask_start(q->table->ls, "Processes", false, STR("{}"),
-                          on_processes, q, &q->ask))
+            if (ask_start(q->table->ls, &request, on_processes, q, &q->ask))
                 tell(q, E_NOMEM, NULL);
             return;
         }
@@ -344,6 +345,7 @@ static void begin_signal(struct process_inquiry *q,
                          const struct want_live *want)
 {
     struct process *p = find(q->table, want->pid, want->tag);
+    struct ask_request request = {.method = "Signal"};
     char body[64];
 
     if (!p || !is_listed(p))
@@ -356,8 +358,8 @@ static void begin_signal(struct process_inquiry *q,
     q->signal = want->signal;
     snprintf(body, sizeof(body), "{\"pid\":%u,\"signal\":%d}", p->pid,
              want->signal);
-    q->refused = ask_start(q->table->ls, "Signal", false, str_of(body),
-                           on_signalled, q, &q->ask);
+    request.body = str_of(body);
+    q->refused = ask_start(q->table->ls, &request, on_signalled, q, &q->ask);
     if (q->refused)
         later_do(q->live, &q->later, on_refused_inquiry, q);
 }

@@ -13,9 +13,8 @@
 #include "base/json.h"
 #include "translate/envelope.h"
 
-#define CEILING_S \
-    86400 /* the server's: a cell runs until its client leaves \
-           */
+/* The server's ceiling: a cell runs until its client leaves. */
+#define CEILING_S 86400
 #define OWN_S 60
 #define CELL_MAX (64 << 20)
 

@@ -133,6 +133,7 @@ static enum state say_preflight(struct exchange *x)
 
 static enum state route(struct exchange *x)
 {
+    struct op_found found;
     enum err err = route_find(x->head, x->conf, &x->route);
 
     x->dialect = answer_dialect(x->route.class, x->head);
@@ -143,7 +144,10 @@ static enum state route(struct exchange *x)
     if (x->route.preflight)
         return say_preflight(x);
     x->row_err = op_find(x->route.class, x->head->method, x->head->path,
-                         x->arena, &x->row, x->params, &x->allow);
+                         x->arena, &found);
+    x->row = found.row;
+    memcpy(x->params, found.params, sizeof(x->params));
+    x->allow = found.allow;
     if (x->row)
         x->dialect = x->row->dialect;
     /* In a sandbox even a path that is not there needs the token. */

@@ -163,28 +163,6 @@ bool api_keep_bool(struct op *op, const json_t *body, const char *name,
     return false;
 }
 
-/* ---- jobs ---- */
-
-/* E2B's word for an error.  Source: e2b-control-plane.md 5.1, 3.5 */
-static struct str error_code(enum err err)
-{
-    if (err == E_IDEMPOTENCY_MISMATCH)
-        return STR("idempotency_request_mismatch");
-    if (err == E_IDEMPOTENCY_RUNNING)
-        return STR("idempotency_in_progress");
-    if (err == E_IDEMPOTENCY_UNKNOWN)
-        return STR("idempotency_outcome_unknown");
-    if (err == E_BACKEND_BUSY)
-        return STR("sandbox_capacity_unavailable");
-    return STR_NONE;
-}
-
-void api_fail_job(struct op *op, struct want *w, const struct op_event *event)
-{
-    api_fail_sandbox(op, w, event->err);
-    w->error_code = error_code(event->err);
-}
-
 void api_leave(struct want *w)
 {
     want_fail(w, E_GONE_CLIENT, STR_NONE);

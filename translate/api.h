@@ -11,8 +11,8 @@
  * record that is being made or ended is as absent as an unknown one. */
 const struct sandbox *api_sandbox(const struct op *op);
 
-/* Fail about the sandbox that {id} names: E_SANDBOX_GONE is told in E2B's
- * words, which do not say whether another team has it. */
+/* Fail with what a look or a job brought: E_SANDBOX_GONE is told of the {id}
+ * in E2B's words, which do not say whether another team has it. */
 void api_fail_sandbox(struct op *op, struct want *w, enum err err);
 
 /*
@@ -54,10 +54,6 @@ bool api_read_bool(struct op *op, const json_t *body, const char *name,
 /* A boolean member that may only say what is kept; false when *w fails. */
 bool api_keep_bool(struct op *op, const json_t *body, const char *name,
                    bool kept, struct want *w);
-
-/* Fail with what a job brought: unknown sandboxes in E2B's words, idempotency
- * and capacity with E2B's error_code. */
-void api_fail_job(struct op *op, struct want *w, const struct op_event *event);
 
 /* The client left: its operation is over, what it began goes on. */
 void api_leave(struct want *w);

@@ -20,7 +20,7 @@ void kill_hear(struct op *op, const struct op_event *event, struct want *want)
     else if (event->kind == OP_CLIENT_GONE)
         api_leave(want);
     else if (event->err != E_OK)
-        api_fail_job(op, want, event);
+        api_fail_sandbox(op, want, event->err);
     else
         want_empty(op, want, 204);
 }

@@ -213,52 +213,58 @@ MUST_USE static enum err allow_text(unsigned mask, struct arena *a,
     return E_OK;
 }
 
-MUST_USE static enum err find(enum op_class class, enum method method,
-                              const struct segments *s, bool wide,
-                              struct arena *a, const struct op_row **out,
-                              struct str params[OP_PARAMS_MAX], unsigned *mask)
+/* What is looked for. */
+struct aim {
+    enum op_class class;
+    enum method method;
+    struct segments segments;
+    struct arena *arena;
+    unsigned allowed; /* methods of the rows whose path fits */
+};
+
+/* Does the row serve the method?  HEAD is a GET on the control plane. */
+static bool serves(const struct op_row *row, enum method method)
+{
+    return row->method == method ||
+           (row->class == CLASS_API && row->method == METHOD_GET &&
+            method == METHOD_HEAD);
+}
+
+MUST_USE static enum err find(struct aim *aim, bool wide, struct op_found *out)
 {
     for (unsigned i = 0; i < ROWS; i++) {
         const struct op_row *row = &rows[i];
         struct match m;
 
-        if (row->class != class || !fits(row, s, wide, a, &m))
+        if (row->class != aim->class ||
+            !fits(row, &aim->segments, wide, aim->arena, &m))
             continue;
-        *mask |= 1U << row->method;
-        if (class == CLASS_API && row->method == METHOD_GET)
-            *mask |= 1U << METHOD_HEAD;
-        if (row->method == method ||
-            (class == CLASS_API && method == METHOD_HEAD &&
-             row->method == METHOD_GET)) {
-            enum err err = take_params(row, &m, params);
+        if (serves(row, aim->method)) {
+            enum err err = take_params(row, &m, out->params);
 
-            if (err == E_OK)
-                *out = row;
+            out->row = err == E_OK ? row : NULL;
             return err;
         }
+        aim->allowed |= 1U << row->method;
+        if (serves(row, METHOD_HEAD))
+            aim->allowed |= 1U << METHOD_HEAD;
     }
-    return *mask ? E_METHOD : E_ROUTE_UNKNOWN;
+    return aim->allowed ? E_METHOD : E_ROUTE_UNKNOWN;
 }
 
 enum err op_find(enum op_class class, enum method method, struct str path,
-                 struct arena *a, const struct op_row **out,
-                 struct str params[OP_PARAMS_MAX], const char **allow)
+                 struct arena *a, struct op_found *out)
 {
-    struct segments s;
-    unsigned mask = 0;
-    enum err err;
+    struct aim aim = {.class = class, .method = method, .arena = a};
+    enum err err = split(class, path, a, &aim.segments);
 
-    *out = NULL;
-    *allow = NULL;
-    for (unsigned i = 0; i < OP_PARAMS_MAX; i++)
-        params[i] = STR_NONE;
-    err = split(class, path, a, &s);
+    *out = (struct op_found){NULL};
     if (err != E_OK)
         return err;
-    err = find(class, method, &s, false, a, out, params, &mask);
+    err = find(&aim, false, out);
     if (err == E_ROUTE_UNKNOWN)
-        err = find(class, method, &s, true, a, out, params, &mask);
-    if (err == E_METHOD && allow_text(mask, a, allow) != E_OK)
+        err = find(&aim, true, out);
+    if (err == E_METHOD && allow_text(aim.allowed, a, &out->allow) != E_OK)
         return E_NOMEM;
     return err;
 }

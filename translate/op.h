@@ -269,6 +269,13 @@ struct want {
  * borrowed from the event: the driver is done with them before it tells the
  * next event. */
 
+/* What op_find() found. */
+struct op_found {
+    const struct op_row *row;         /* static; NULL but on E_OK */
+    struct str params[OP_PARAMS_MAX]; /* of E_OK: borrowed from path or arena */
+    const char *allow; /* of E_METHOD: text in the arena for the Allow field */
+};
+
 /*
  * The row for a request.  path is the raw path; each segment is decoded
  * once; rules of threats.md L-05 (%00, %5C, double encoding: E_BAD_REQUEST;
@@ -277,15 +284,12 @@ struct want {
  * {id} of an API row loses its "-suffix"; HEAD is served by the GET row of
  * the API class.
  *
- * out, params  set on E_OK; params borrowed from path or in the arena
- * allow        on E_METHOD: text in the arena for the Allow field
  * Errors: E_ROUTE_UNKNOWN, E_METHOD, E_BAD_REQUEST, E_BAD_SANDBOX_ID,
  * E_NOMEM.
  */
 MUST_USE enum err op_find(enum op_class class, enum method method,
                           struct str path, struct arena *a,
-                          const struct op_row **out,
-                          struct str params[OP_PARAMS_MAX], const char **allow);
+                          struct op_found *out);
 
 /* The row at index i, NULL behind the last: for metrics and tests. */
 const struct op_row *op_row_at(unsigned i);

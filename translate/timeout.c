@@ -41,7 +41,7 @@ static void hear(struct op *op, const struct op_event *event, bool refresh,
     else if (event->kind == OP_BODY)
         order(op, event->bytes, refresh, want);
     else if (event->err != E_OK)
-        api_fail_job(op, want, event);
+        api_fail_sandbox(op, want, event->err);
     else
         want_empty(op, want, 204);
 }

@@ -634,16 +634,15 @@ enum found store_list_sandboxes(struct store *s, struct str team,
 /* ---- the operation ---- */
 
 enum err op_find(enum op_class class, enum method method, struct str path,
-                 struct arena *a, const struct op_row **out,
-                 struct str params[OP_PARAMS_MAX], const char **allow)
+                 struct arena *a, struct op_found *out)
 {
     static struct op_row row;
     struct str id = path;
 
     (void)method;
     (void)a;
-    *out = NULL;
-    *allow = fake.find_err == E_METHOD ? "POST" : NULL;
+    *out = (struct op_found){NULL};
+    out->allow = fake.find_err == E_METHOD ? "POST" : NULL;
     if (fake.find_err)
         return fake.find_err;
     row = fake.row;
@@ -655,10 +654,10 @@ enum err op_find(enum op_class class, enum method method, struct str path,
         row.dialect = DIALECT_API;
     else if (row.dialect == DIALECT_API)
         row.dialect = DIALECT_EDGE;
-    *out = &row;
+    out->row = &row;
     str_cut(&id, '/');
     str_cut(&id, '/');
-    params[0] = id.p ? str_cut(&id, '/') : STR_NONE;
+    out->params[0] = id.p ? str_cut(&id, '/') : STR_NONE;
     return E_OK;
 }
 

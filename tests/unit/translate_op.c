@@ -125,22 +125,21 @@ Test(op, finds_the_row_for_a_path)
     cr_assert_eq(arena_new(1 << 20, &a), E_OK);
     for (size_t i = 0; i < sizeof(find_rows) / sizeof(find_rows[0]); i++) {
         const struct find_row *r = &find_rows[i];
-        const struct op_row *row;
-        struct str params[OP_PARAMS_MAX];
-        const char *allow;
-        enum err err = op_find(r->class, r->method, str_of(r->path), a, &row,
-                               params, &allow);
+        struct op_found found;
+        enum err err = op_find(r->class, r->method, str_of(r->path), a, &found);
 
         cr_expect_eq(err, r->err, "%s: %s", r->name, err_name(err));
         if (err == E_OK && r->err == E_OK) {
-            cr_expect_str_eq(row->name, r->row, "%s: %s", r->name, row->name);
-            cr_expect(str_eq(params[0], str_of(r->param)), "%s: %.*s", r->name,
-                      STR_FMT(params[0]));
+            cr_expect_str_eq(found.row->name, r->row, "%s: %s", r->name,
+                             found.row->name);
+            cr_expect(str_eq(found.params[0], str_of(r->param)), "%s: %.*s",
+                      r->name, STR_FMT(found.params[0]));
         } else {
-            cr_expect_null(row, "%s", r->name);
+            cr_expect_null(found.row, "%s", r->name);
         }
         if (err == E_METHOD)
-            cr_expect_str_eq(allow, r->param, "%s: %s", r->name, allow);
+            cr_expect_str_eq(found.allow, r->param, "%s: %s", r->name,
+                             found.allow);
     }
     arena_free(&a);
 }
@@ -173,12 +172,12 @@ Test(op, says_a_whole_answer_and_is_done_without_being_asked_again)
     struct op op = {0};
     struct op_event begin = {.kind = OP_BEGIN}, room = {.kind = OP_ROOM};
     struct want want;
-    const char *allow;
+    struct op_found found;
 
     cr_assert_eq(arena_new(1 << 20, &op.arena), E_OK);
-    cr_assert_eq(op_find(CLASS_API, METHOD_GET, STR("/health"), op.arena,
-                         &op.row, op.in.params, &allow),
-                 E_OK);
+    cr_assert_eq(
+        op_find(CLASS_API, METHOD_GET, STR("/health"), op.arena, &found), E_OK);
+    op.row = found.row;
     memset(&want, 0xff, sizeof(want));
     op_hear(&op, &begin, &want);
     cr_expect_eq(want.kind, WANT_SAY);

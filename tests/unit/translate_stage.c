@@ -8,7 +8,7 @@ void stage_open(struct stage *s, enum op_class class, enum method method,
                 const char *target, const char *const *headers)
 {
     struct str rest = str_of(target);
-    const char *allow;
+    struct op_found found;
 
     memset(s, 0, sizeof(*s));
     cr_assert_eq(arena_new(1 << 20, &s->op.arena), E_OK);
@@ -48,8 +48,9 @@ void stage_open(struct stage *s, enum op_class class, enum method method,
         cr_assert_eq(fields_add(&s->head.fields, s->op.arena,
                                 str_of(headers[0]), str_of(headers[1])),
                      E_OK);
-    s->found = op_find(class, method, s->head.path, s->op.arena, &s->op.row,
-                       s->op.in.params, &allow);
+    s->found = op_find(class, method, s->head.path, s->op.arena, &found);
+    s->op.row = found.row;
+    memcpy(s->op.in.params, found.params, sizeof(found.params));
     s->op.in.head = &s->head;
     s->op.in.conf = &s->conf;
     s->op.in.identity.team = STR("red");

@@ -172,6 +172,8 @@ static int on_body(llhttp_t *parser, const char *at, size_t n)
 {
     struct h1_body *b = parser->data;
 
+    if (!n)
+        return HPE_OK; /* a chunk that was cut at this very place */
     b->piece = str_from(at, n);
     return HPE_PAUSED;
 }

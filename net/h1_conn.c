@@ -605,7 +605,7 @@ enum err h1_conn_open(struct server *server,
     c->since_ms = clock_ms();
     buf_init(&c->in, IN_MAX_BYTES);
     snprintf(c->peer, sizeof(c->peer), "%.*s", STR_FMT(opening->peer));
-    if (io_init(&c->io, server->loop, opening->fd, on_io) != E_OK) {
+    if (io_init(&c->io, server->loop, opening->fd, true, on_io) != E_OK) {
         mem_free(c);
         return E_NOMEM;
     }

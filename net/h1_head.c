@@ -354,7 +354,7 @@ int h1_status(enum err err)
     } table[] = {
         {E_URI_TOO_LONG, 414},   {E_HEAD_TOO_BIG, 431},  {E_METHOD, 405},
         {E_METHOD_UNKNOWN, 501}, {E_UNIMPLEMENTED, 501}, {E_VERSION, 505},
-        {E_EXPECTATION, 417},    {E_PRECONDITION, 426},       {E_SLOW, 408},
+        {E_EXPECTATION, 417},    {E_PRECONDITION, 426},  {E_SLOW, 408},
         {E_NOMEM, 503},
     };
 

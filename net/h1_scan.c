@@ -112,8 +112,7 @@ static enum err method(struct str name)
             return E_OK;
     if (str_eq(name, STR("CONNECT")) || str_eq(name, STR("TRACE")))
         return E_METHOD;
-    /* The preface of HTTP/2 is not a request at all (H1-28). */
-    return str_eq(name, STR("PRI")) ? E_BAD_REQUEST : E_METHOD_UNKNOWN;
+    return E_METHOD_UNKNOWN;
 }
 
 static enum err request_line(struct str line, struct h1_lines *out)
@@ -127,6 +126,9 @@ static enum err request_line(struct str line, struct h1_lines *out)
     out->target = str_from(rest.p, space);
     if (!h1_is_token(out->method) || !out->target.n ||
         !all(out->target, TARGET) || space == rest.n)
+        return E_BAD_REQUEST;
+    /* The preface of HTTP/2 is not a request at all (H1-28). */
+    if (str_eq(out->method, STR("PRI")))
         return E_BAD_REQUEST;
     if (out->target.n > H1_LINE_BYTES)
         return E_URI_TOO_LONG;

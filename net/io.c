@@ -165,7 +165,7 @@ static void uncork(struct loop *l)
     io_step(io);
 }
 
-enum err io_init(struct io *io, struct loop *l, int fd,
+enum err io_init(struct io *io, struct loop *l, int fd, bool reads,
                  void (*on_io)(struct io *io, unsigned what))
 {
     *io = (struct io){.loop = l,
@@ -177,11 +177,12 @@ enum err io_init(struct io *io, struct loop *l, int fd,
     io->due_ms = IO_NEVER;
     buf_init(&io->out, OUT_MAX_BYTES);
     l->uncork = uncork;
-    if (event_assign(&io->event, l->base, fd, READS, on_event, io) < 0 ||
+    io->reads = reads;
+    if (event_assign(&io->event, l->base, fd, reads ? READS : RESTS, on_event,
+                     io) < 0 ||
         evtimer_assign(&io->alarm, l->base, on_alarm, io) < 0 ||
         event_add(&io->event, NULL) < 0)
         return E_NOMEM;
-    io->reads = true;
     set_alarm(io, clock_ms());
     if (!io->failed)
         return E_OK;
@@ -203,12 +204,6 @@ void io_watch(struct io *io, bool reads)
     /* A pause takes the mask away when the next event comes, if one does. */
     if (reads)
         set_watch(io);
-}
-
-void io_watch_connect(struct io *io)
-{
-    io->reads = false;
-    set_watch(io);
 }
 
 /* ---- writing ---- */

@@ -75,9 +75,11 @@ struct io {
     enum io_got held;    /* TLS: an end that is told by the next read */
 };
 
-/* Begin on fd (taken, non-blocking).  Nothing is watched yet.
+/* Begin on fd (taken, non-blocking).
+ * reads  bytes are watched for; else only IO_WRITABLE, which tells when a
+ *        socket is connected
  * Errors: E_NOMEM; fd is still the caller's then. */
-MUST_USE enum err io_init(struct io *io, struct loop *l, int fd,
+MUST_USE enum err io_init(struct io *io, struct loop *l, int fd, bool reads,
                           void (*on_io)(struct io *io, unsigned what));
 
 /* Undo io_init(): the descriptor is the caller's again. */
@@ -85,9 +87,6 @@ void io_release(struct io *io);
 
 /* Watch for what is wanted: bytes if reads, else only for a closing. */
 void io_watch(struct io *io, bool reads);
-
-/* For a socket that is being connected: IO_WRITABLE tells when it is. */
-void io_watch_connect(struct io *io);
 
 /* Look again at the end of this event. */
 static inline void io_step(struct io *io)

@@ -284,7 +284,7 @@ enum err up_connect(struct pool *pool, struct up **out)
     if (!up)
         return E_NOMEM;
     err = open_socket(pool, &fd);
-    if (err == E_OK && io_init(&up->io, pool->loop, fd, on_io) != E_OK) {
+    if (err == E_OK && io_init(&up->io, pool->loop, fd, false, on_io) != E_OK) {
         close(fd);
         err = E_NOMEM;
     }
@@ -294,7 +294,6 @@ enum err up_connect(struct pool *pool, struct up **out)
     }
     up->magic = UP_MAGIC;
     buf_init(&up->in, IN_MAX_BYTES);
-    io_watch_connect(&up->io);
     up->pool = pool;
     pool->uses++;
     *out = up;

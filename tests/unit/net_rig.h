@@ -31,7 +31,7 @@ struct desk {
     bool ended, done, gone, room;
     bool keep_stream; /* do not free it at on_gone, on_done */
     enum err why;
-    char head[512]; /* METHOD target host */
+    char head[9000]; /* METHOD target host */
 };
 
 #define RIG_DESKS 64

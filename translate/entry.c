@@ -204,28 +204,31 @@ static struct str unquote(struct str s, struct arena *a)
     return str_from(p, n);
 }
 
-/* "user.e2b.key=0sBASE64"; false: leave it out (not UTF-8). */
-static bool read_attribute(struct str line, struct arena *a,
-                           struct entry_metadata *m)
+/* "user.e2b.key=0sBASE64"; *keep is false for what is not UTF-8 or another
+ * line.  Errors: E_NOMEM. */
+MUST_USE static enum err read_attribute(struct str line, struct arena *a,
+                                        struct entry_metadata *m, bool *keep)
 {
     struct str value = line;
     struct str name = str_cut(&value, '=');
     struct buf b;
-    bool ok;
 
-    if (!str_starts(name, STR("user.e2b.")))
-        return false;
+    *keep = str_starts(name, STR("user.e2b."));
+    if (!*keep)
+        return E_OK;
     m->key = unquote(str_after(name, strlen("user.e2b.")), a);
     m->value = STR("");
-    if (!value.p || value.n == 0)
-        return m->key.p && encode_is_utf8(m->key);
-    buf_init(&b, value.n + 3);
-    ok = str_starts(value, STR("0s")) &&
-         decode_base64(&b, str_after(value, 2), false);
-    m->value = ok ? arena_copy(a, buf_str(&b)) : STR_NONE;
-    buf_clear(&b);
-    return m->key.p && m->value.p && encode_is_utf8(m->key) &&
-           encode_is_utf8(m->value);
+    if (value.n) {
+        buf_init(&b, value.n + 3);
+        *keep = str_starts(value, STR("0s")) &&
+                decode_base64(&b, str_after(value, 2), false);
+        m->value = b.failed ? STR_NONE : arena_copy(a, buf_str(&b));
+        buf_clear(&b);
+    }
+    if (!m->key.p || !m->value.p)
+        return E_NOMEM;
+    *keep = *keep && encode_is_utf8(m->key) && encode_is_utf8(m->value);
+    return E_OK;
 }
 
 static int compare_metadata(const void *a, const void *b)
@@ -251,13 +254,19 @@ MUST_USE static enum err read_metadata(struct str text, struct arena *a,
     while (rest.p) {
         struct str line = str_cut(&rest, '\n');
         struct entry_metadata *m = &rows[out->metadata_count];
+        bool keep;
 
         if (str_starts(line, STR("# file: "))) {
-            path = below(unquote(str_after(line, strlen("# file: ")), a));
-        } else if (out->metadata_count < lines && read_attribute(line, a, m)) {
-            m->path = path;
-            out->metadata_count++;
+            path = unquote(str_after(line, strlen("# file: ")), a);
+            if (!path.p)
+                return E_NOMEM;
+            path = below(path);
+            continue;
         }
+        if (read_attribute(line, a, m, &keep) != E_OK)
+            return E_NOMEM;
+        m->path = path;
+        out->metadata_count += keep && out->metadata_count < lines;
     }
     qsort(rows, out->metadata_count, sizeof(*rows), compare_metadata);
     for (unsigned i = out->metadata_count; i-- > 0;) {

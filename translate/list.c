@@ -182,25 +182,26 @@ static bool read_token(struct op *op, const struct query *q,
 
 /* ---- what there is ---- */
 
-static bool has_pairs(const struct sandbox *s, const struct query *pairs)
+/* Are all pairs in the sandbox's metadata?  Errors: E_NOMEM. */
+MUST_USE static enum err has_pairs(const struct sandbox *s,
+                                   const struct query *pairs, bool *has)
 {
-    bool same = true;
-    json_t *metadata;
+    json_t *metadata = NULL;
+    enum err err = E_OK;
 
-    if (pairs->count == 0)
-        return true;
-    if (json_read(s->metadata, &json_limits_rpc, &metadata) != E_OK)
-        return false;
-    for (unsigned i = 0; i < pairs->count && same; i++) {
+    *has = true;
+    if (pairs->count > 0)
+        err = json_read(s->metadata, &json_limits_rpc, &metadata);
+    for (unsigned i = 0; i < pairs->count && *has; i++) {
         const json_t *value = json_object_get(metadata, pairs->at[i].name.p);
 
-        same =
+        *has =
             json_is_string(value) && str_eq(str_from(json_string_value(value),
                                                      json_string_length(value)),
                                             pairs->at[i].value);
     }
     json_decref(metadata);
-    return same;
+    return err == E_NOMEM ? err : E_OK;
 }
 
 static bool has_template(const struct sandbox *s, struct str name,
@@ -214,12 +215,14 @@ static bool has_template(const struct sandbox *s, struct str name,
     return t && str_eq(s->template_id, t->id);
 }
 
-static bool is_asked(const struct sandbox *s, const struct list_request *r,
-                     const struct conf *conf)
+/* Is it one of those that were asked for?  Errors: E_NOMEM. */
+MUST_USE static enum err is_asked(const struct sandbox *s,
+                                  const struct list_request *r,
+                                  const struct conf *conf, bool *asked)
 {
-    return s->state == SANDBOX_RUNNING && r->running &&
-           s->started_ms >= r->after_ms && has_template(s, r->template, conf) &&
-           has_pairs(s, &r->pairs);
+    *asked = s->state == SANDBOX_RUNNING && r->running &&
+             s->started_ms >= r->after_ms && has_template(s, r->template, conf);
+    return *asked ? has_pairs(s, &r->pairs, asked) : E_OK;
 }
 
 /* Oldest first; of the same millisecond by id. */
@@ -302,27 +305,44 @@ MUST_USE static enum err put_fields(struct op *op, const struct list_request *r,
     return err;
 }
 
+/* Those that were asked for, oldest first, in the scratch arena. */
+MUST_USE static enum err select_rows(struct op *op,
+                                     const struct op_result *result,
+                                     const struct sandbox ***rows,
+                                     unsigned *count)
+{
+    const struct sandbox **kept =
+        arena_alloc(op->scratch, (result->count + 1) * sizeof(*kept));
+    enum err err = kept ? E_OK : E_NOMEM;
+    bool asked;
+
+    *rows = kept;
+    *count = 0;
+    for (unsigned i = 0; i < result->count && err == E_OK; i++) {
+        err = is_asked(result->list[i], op->state, op->in.conf, &asked);
+        if (err == E_OK && asked)
+            kept[(*count)++] = result->list[i];
+    }
+    if (err == E_OK)
+        qsort(kept, *count, sizeof(*kept), compare_sandboxes);
+    return err;
+}
+
 static void answer(struct op *op, const struct op_result *result,
                    struct want *want)
 {
     const struct list_request *r = op->state;
-    const struct sandbox **rows =
-        arena_alloc(op->scratch, (result->count + 1) * sizeof(*rows));
-    const struct sandbox *last;
+    const struct sandbox **rows, *last;
     struct fields fields = {0};
     struct str body;
-    unsigned count = 0;
+    unsigned count;
     struct buf b;
-    enum err err;
+    enum err err = select_rows(op, result, &rows, &count);
 
-    if (!rows) {
-        want_fail(want, E_NOMEM, STR_NONE);
+    if (err != E_OK) {
+        want_fail(want, err, STR_NONE);
         return;
     }
-    for (unsigned i = 0; i < result->count; i++)
-        if (is_asked(result->list[i], r, op->in.conf))
-            rows[count++] = result->list[i];
-    qsort(rows, count, sizeof(*rows), compare_sandboxes);
     buf_init(&b, LIST_MAX);
     put_page(&b, rows, count, r, op->in.conf, &last);
     body = b.failed ? STR_NONE : arena_copy(op->scratch, buf_str(&b));

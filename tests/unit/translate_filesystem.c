@@ -9,6 +9,7 @@
 
 #include "base/encode.h"
 #include "base/json.h"
+#include "base/mem.h"
 #include "tests/unit/translate_shell.h"
 #include "translate/envelope.h"
 #include "translate/fault.h"
@@ -628,6 +629,46 @@ Test(filesystem, reads_answers_cut_at_every_byte)
                 "\"g\",\"modifiedTime\":\"1970-01-01T00:00:01.500Z\","
                 "\"symlinkTarget\":\"/y\",\"metadata\":{\"k\":\"v\"},"
                 "\"isSymlink\":true}}");
+        stage_close(&s);
+    }
+}
+
+Test(filesystem, fails_cleanly_without_memory)
+{
+    static const char printed[] =
+        "ok\0/x\0d\0"
+        "755\0"
+        "4096\0u\0g\0"
+        "1.0\0a\0l\0"
+        "777\0"
+        "1\0u\0g\0"
+        "1.0\0b\0/\0./b\0"
+        "81a4\0/\0/y\0/\0# file: ./a\nuser.e2b.k=0sdg==\n";
+    bool done = false;
+
+    json_start();
+    for (long n = 0; !done; n++) {
+        struct op_event event = {.kind = OP_ANSWER, .status = 200};
+        struct stage s;
+
+        cr_assert_lt(n, 1000);
+        stage_open(
+            &s, CLASS_ENVD, METHOD_POST, SERVICE "ListDir",
+            (const char *const[]){"Content-Type", "application/json", NULL});
+        stage_have(&s);
+        event.bytes = shell_frames(
+            s.op.scratch, str_from(printed, sizeof(printed) - 1), STR(""), 0);
+        mem_refuse(n);
+        stage_send(&s, "{\"path\":\"/x\"}");
+        if (s.want.kind == WANT_CALL)
+            op_hear(&s.op, &event, &s.want);
+        done = s.want.kind == WANT_SAY;
+        mem_refuse(-1);
+        if (done)
+            cr_expect_not_null(strstr(stage_line(&s), "{\"k\":\"v\"}"),
+                               "%ld: %s", n, stage_line(&s));
+        else
+            cr_expect_eq(s.want.kind, WANT_FAIL, "%ld: %s", n, stage_line(&s));
         stage_close(&s);
     }
 }

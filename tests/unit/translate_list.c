@@ -4,6 +4,7 @@
 
 #include "base/encode.h"
 #include "base/json.h"
+#include "base/mem.h"
 #include "translate/moment.h"
 
 #define ROWS 7
@@ -281,6 +282,37 @@ Test(list, tells_that_the_store_cannot_tell)
     stage_result(&s, E_STORE);
     cr_expect_str_eq(stage_line(&s), "fail STORE");
     stage_close(&s);
+}
+
+Test(list, fails_cleanly_without_memory)
+{
+    static const struct sandbox *rows[ROWS];
+    bool done = false;
+
+    json_start();
+    for (int i = 0; i < ROWS; i++)
+        rows[i] = &models[i];
+    for (long n = 0; !done; n++) {
+        struct stage s;
+
+        cr_assert_lt(n, 1000);
+        stage_open(&s, CLASS_API, METHOD_GET,
+                   "/v2/sandboxes?limit=1&metadata=user%3Dann", NULL);
+        s.result.list = rows;
+        s.result.count = ROWS;
+        mem_refuse(n);
+        stage_tell(&s, OP_BEGIN, NULL);
+        if (s.want.kind == WANT_RECORDS)
+            stage_result(&s, E_OK);
+        done = s.want.kind == WANT_SAY;
+        mem_refuse(-1);
+        if (done)
+            cr_expect_eq(
+                fields_count(&s.want.say.head->fields, STR("X-Next-Token")), 1);
+        else
+            cr_expect_eq(s.want.kind, WANT_FAIL, "%ld: %s", n, stage_line(&s));
+        stage_close(&s);
+    }
 }
 
 static const struct {

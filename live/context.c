@@ -12,17 +12,12 @@
 #include "live/order.h"
 #include "live/root.h"
 
-/* A turn whose owner vanished without leaving; the back end itself runs one
- * cell at a time, so a turn taken too early does no harm. */
-#define ABANDONED_MS 60000
-
 struct context_table {
     struct live_sandbox *ls; /* borrowed; NULL once it ended */
     struct list waiting;     /* struct context_order: runs, first come first */
     struct list others;      /* of leaves and interrupts */
     bool taken;              /* a run is in */
-    struct context_order *holder; /* borrowed; NULL: it holds no subscription */
-    struct timer abandoned;
+    struct context_order *holder; /* borrowed: its subscription is the turn */
     uint64_t executions;
     bool warm;    /* the kernel has been prepared */
     uint32_t pid; /* of the kernel; 0 unknown */
@@ -98,7 +93,6 @@ static void release(struct context_table *t)
         t->holder->table = NULL;
     t->holder = NULL;
     t->taken = false;
-    timer_stop(&t->abandoned);
     admit(t);
 }
 
@@ -106,22 +100,14 @@ static void leave(struct subscription *s)
 {
     struct context_order *o = (struct context_order *)(void *)s;
     struct context_table *t = o->table;
-    bool told = !list_linked(&o->later.link);
 
     detach(o);
-    if (t && t->holder == o && told) {
-        t->holder = NULL;
-        timer_set(&t->abandoned, ABANDONED_MS);
-    } else if (t && t->holder == o) {
+    /* Without a LEAVE before it: the run was torn.  The back end itself runs
+     * one cell at a time, so the next one may come. */
+    if (t && t->holder == o)
         release(t);
-    }
     o->table = NULL;
     loop_bury(o->live->loop, bury_order, o);
-}
-
-static void on_abandoned(void *arg)
-{
-    release(arg);
 }
 
 static void take_leave(struct context_table *t, const struct want_live *want)
@@ -178,10 +164,6 @@ MUST_USE static enum err table_of(struct live_sandbox *ls,
     t->ls = ls;
     list_init(&t->waiting);
     list_init(&t->others);
-    if (timer_init(&t->abandoned, ls->live->loop, on_abandoned, t)) {
-        mem_free(t);
-        return E_NOMEM;
-    }
     *out = ls->contexts = t;
     return E_OK;
 }
@@ -230,10 +212,7 @@ enum err context_order(struct live_sandbox *ls, const struct want_live *want,
 
 static void bury_table(void *what)
 {
-    struct context_table *t = what;
-
-    timer_clear(&t->abandoned);
-    mem_free(t);
+    mem_free(what);
 }
 
 void context_table_end(struct context_table **table, enum err why)
@@ -246,7 +225,6 @@ void context_table_end(struct context_table **table, enum err why)
     if (!t)
         return;
     loop = t->ls->live->loop;
-    timer_stop(&t->abandoned);
     /* A run that is in has a call, which is cut on its own; one that was let
      * in but not told yet is told now. */
     if (t->holder && list_linked(&t->holder->later.link))

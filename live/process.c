@@ -146,7 +146,8 @@ void process_flow(struct process *p)
     }
     if (!p->call)
         return;
-    if (wait)
+    /* Its pid must come, whoever reads. */
+    if (wait && p->state != PROCESS_STARTING)
         live_call_pause(p->call, PAUSE_FULL);
     else
         live_call_resume(p->call, PAUSE_FULL);

@@ -339,6 +339,7 @@ static void start(struct op *op, const struct op_event *event,
                       "gateway yet; start it without stdin"));
     } else {
         want->kind = WANT_LIVE;
+        want->from = FROM_LIVE;
         want->live.kind = LIVE_PROCESS_START;
         want->live.process = c;
         want->live.deadline_ms = s->head.timeout_ms;
@@ -375,6 +376,7 @@ static void connect(struct op *op, const struct op_event *event,
         return;
     }
     want->kind = WANT_LIVE;
+    want->from = FROM_LIVE;
     want->live.kind = LIVE_PROCESS_CONNECT;
     want->live.pid = s->selector.pid;
     want->live.tag = s->selector.tag;

@@ -19,6 +19,7 @@
 #include "base/mem.h"
 #include "live/commit.h"
 #include "live/create.h"
+#include "live/expiry.h"
 #include "live/health.h"
 #include "live/rest.h"
 #include "live/sandbox.h"
@@ -171,7 +172,7 @@ static void on_deleted(void *arg, const struct rest_answer *a)
         row_done(w, done);
 }
 
-static void delete (struct row *w)
+static void erase(struct row *w)
 {
     if (rest_delete(w->of->backend, str_of(w->id), DELETE_MS, on_deleted, w,
                     &w->rest))
@@ -204,17 +205,33 @@ static bool is_young(struct row *w)
     return age_ms > -create_grace_ms(l) && age_ms < create_grace_ms(l);
 }
 
+/* All is well; but a record that the store could not tell of at the start
+ * has no end in live's heap yet. */
+static bool watch_end(struct row *w)
+{
+    struct live *l = w->of->backend->live;
+    const struct sandbox *now;
+    struct live_sandbox *ls;
+
+    if (store_find_sandbox(l->store, str_of(w->id), &now) != FOUND)
+        return true;
+    ls = live_sandbox_find(l, now);
+    return ls && (ls->due_at || expiry_set(ls) == E_OK);
+}
+
 static void work(struct row *w)
 {
     struct reconcile *r = w->of;
 
     r->busy++;
     if (w->orphan) {
-        delete (w);
-    } else if (!unchanged(w) || (w->state == SANDBOX_RUNNING && w->listed)) {
+        erase(w);
+    } else if (!unchanged(w)) {
         row_done(w, true);
+    } else if (w->state == SANDBOX_RUNNING && w->listed) {
+        row_done(w, watch_end(w));
     } else if (w->listed) {
-        delete (w);
+        erase(w);
     } else if (w->state == SANDBOX_INTENT && is_young(w)) {
         r->young = true;
         row_done(w, true);

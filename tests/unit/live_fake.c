@@ -512,10 +512,15 @@ unsigned fake_port(const struct fake *f)
 
 void fake_release(struct fake *f)
 {
+    fake_release_one(f, "");
+}
+
+void fake_release_one(struct fake *f, const char *what)
+{
     for (int i = 0; i < CONNS; i++) {
         struct conn *c = &f->conns[i];
 
-        if (!c->held)
+        if (!c->held || !begins(c->request.head, what))
             continue;
         c->held = false;
         serve(c, false);

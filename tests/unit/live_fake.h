@@ -41,6 +41,7 @@ void fake_rule(struct fake *f, const char *begins, enum fake_act act,
 
 /* Answer what was held as the server would, or reset it. */
 void fake_release(struct fake *f);
+void fake_release_one(struct fake *f, const char *begins);
 void fake_cut(struct fake *f);
 
 /* End the exec streams that are open. */

@@ -292,7 +292,7 @@ Test(live_life, keeps_an_end_that_was_extended_at_the_last_moment)
     UNTIL(h.came);
     cr_expect_eq(h.err, E_OK);
     job_leave(&h.waiter);
-    rig_settle();
+    UNTIL(list_empty(&rig.live->jobs));
     cr_expect(rig_is(id, SANDBOX_RUNNING));
     rig_later(400000);
     expiry_look(rig.live);

@@ -141,6 +141,23 @@ Test(live_port, believes_only_the_back_ends_own_address)
     }
 }
 
+Test(live_port, never_takes_the_back_ends_own_door_for_a_port)
+{
+    char text[64];
+    struct way f;
+    const char *id;
+
+    rig_start();
+    id = rig_sandbox();
+    snprintf(text, sizeof(text), "{\"host\":\"127.0.0.1:%u\"}",
+             rig.backend.port);
+    fake_rule(rig.fake, FORWARD, FAKE_ANSWER, 200, text, 1);
+    find(&f, id, 8000);
+    UNTIL(f.came);
+    cr_expect_str_neq(f.prefix, "", "over expose instead");
+    port_leave(&f.lease);
+}
+
 Test(live_port, goes_over_expose_when_sixteen_forwards_are_open)
 {
     static struct way f[17];

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "live/backend.h"
+#include "live/expiry.h"
 
 TestSuite(live_reconcile, .init = rig_make, .fini = rig_remove);
 
@@ -170,12 +171,37 @@ Test(live_reconcile, does_not_judge_a_create_that_is_under_way)
     fake_rule(rig.fake, "POST /v1/fork", FAKE_HOLD, 0, NULL, 1);
     rig_create(&h);
     UNTIL(fake_open(rig.fake) == 1);
-    look(100000);
+    look(150000); /* the intent is not a young one */
+    UNTIL(list_empty(&rig.live->commits));
     cr_expect_eq(rig_records(), 1);
     fake_release(rig.fake);
     UNTIL(h.came);
     cr_expect_eq(h.err, E_OK);
     job_leave(&h.waiter);
+    rig_agrees();
+}
+
+Test(live_reconcile, does_not_judge_a_create_that_ended_meanwhile)
+{
+    struct heard h;
+
+    rig_start();
+    fake_rule(rig.fake, "POST /v1/fork", FAKE_HOLD, 0, NULL, 1);
+    rig_create(&h);
+    UNTIL(fake_open(rig.fake) == 1);
+    /* The intent is remembered; when the list comes it is running. */
+    fake_rule(rig.fake, LIST, FAKE_HOLD, 0, NULL, 1);
+    rig_later(2000);
+    backend_doubt(backend_find(rig.live, STR("main")));
+    UNTIL(fake_open(rig.fake) == 2);
+    fake_release_one(rig.fake, "POST /v1/fork");
+    UNTIL(h.came);
+    cr_expect_eq(h.err, E_OK);
+    job_leave(&h.waiter);
+    fake_release(rig.fake);
+    UNTIL(fake_open(rig.fake) == 0);
+    rig_settle();
+    cr_expect_eq(fake_seen(rig.fake, DELETE), 0);
     rig_agrees();
 }
 
@@ -221,4 +247,16 @@ Test(live_reconcile, takes_a_new_configuration)
     live_set_conf(rig.live, &rig.conf);
     cr_expect(live_ready(rig.live), "what is not configured does not count");
     rig_sandbox();
+}
+
+Test(live_reconcile, takes_up_the_end_of_a_record_that_came_from_elsewhere)
+{
+    rig_start();
+    rig_later(0);
+    rig_put("iold", SANDBOX_RUNNING, 10000);
+    fake_add(rig.fake, "iold");
+    look(2000);
+    rig_later(10000);
+    expiry_look(rig.live);
+    UNTIL(rig_records() == 0 && fake_count(rig.fake) == 0);
 }

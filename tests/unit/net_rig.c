@@ -4,12 +4,18 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "net/h1_conn.h"
@@ -93,6 +99,8 @@ static void on_request(void *arg, struct stream *s,
     snprintf(d->head, sizeof(d->head), "%.*s %.*s %.*s",
              STR_FMT(method_text(head->method)), STR_FMT(head->target),
              STR_FMT(head->host));
+    snprintf(d->sni, sizeof(d->sni), "%.*s", STR_FMT(head->sni));
+    snprintf(d->peer, sizeof(d->peer), "%.*s", STR_FMT(head->peer));
     stream_own(s, &events, d);
     if (r->on_request)
         r->on_request(d, head);
@@ -150,15 +158,9 @@ void rig_close(struct rig *r)
 
 void rig_turn(struct rig *r, struct raw *raw)
 {
-    size_t before = raw ? buf_len(&raw->got) : 0;
-
     loop_turn(r->loop, false);
-    if (!raw)
-        return;
-    raw_read(raw);
-    /* Packets of the loopback may need a moment; never needed twice. */
-    if (buf_len(&raw->got) == before && raw->end == SEEN_OPEN)
-        poll(NULL, 0, 0);
+    if (raw)
+        raw_read(raw);
 }
 
 void rig_settle(struct rig *r, struct raw *raw)
@@ -175,8 +177,11 @@ void raw_connect(struct raw *raw, struct rig *r)
                             .sin_port = htons((uint16_t)r->port),
                             .sin_addr = {htonl(INADDR_LOOPBACK)}};
 
+    int on = 1;
+
     *raw = (struct raw){.fd = socket(AF_INET, SOCK_STREAM, 0)};
     buf_init(&raw->got, 64 << 20);
+    setsockopt(raw->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     cr_assert_eq(connect(raw->fd, (struct sockaddr *)&a, sizeof(a)), 0);
 }
 
@@ -204,21 +209,76 @@ void raw_send(struct raw *raw, struct str bytes)
     }
 }
 
-static void read_tls(struct raw *raw)
+/* What the last call of OpenSSL says about the end. */
+static void note_end(struct raw *raw, int result)
 {
-    char bytes[16384];
-    int n = SSL_read(raw->ssl, bytes, sizeof(bytes));
-    int code = SSL_get_error(raw->ssl, n);
+    int code = SSL_get_error(raw->ssl, result);
+    int reason = ERR_GET_REASON(ERR_peek_error());
 
-    if (n > 0)
-        buf_put(&raw->got, str_from(bytes, (size_t)n));
-    else if (code == SSL_ERROR_ZERO_RETURN)
+    if (code == SSL_ERROR_WANT_READ || code == SSL_ERROR_WANT_WRITE)
+        return;
+    if (code == SSL_ERROR_ZERO_RETURN)
         raw->end = SEEN_NOTIFY;
     else if (code == SSL_ERROR_SYSCALL && errno == ECONNRESET)
         raw->end = SEEN_RST;
-    else if (code != SSL_ERROR_WANT_READ)
+    else
         raw->end = SEEN_FIN; /* without a word */
+    if (code == SSL_ERROR_SSL && reason > SSL_AD_REASON_OFFSET)
+        raw->alert = reason - SSL_AD_REASON_OFFSET;
     ERR_clear_error();
+}
+
+static void read_tls(struct raw *raw)
+{
+    char bytes[16384];
+    int n;
+
+    errno = 0;
+    ERR_clear_error();
+    n = SSL_read(raw->ssl, bytes, sizeof(bytes));
+    if (n > 0)
+        buf_put(&raw->got, str_from(bytes, (size_t)n));
+    else
+        note_end(raw, n);
+}
+
+bool raw_shake_hands(struct raw *raw, struct rig *r)
+{
+    int done = 0;
+
+    fcntl(raw->fd, F_SETFL, O_NONBLOCK);
+    SSL_set_connect_state(raw->ssl);
+    for (int i = 0; i < 10000 && done != 1 && raw->end == SEEN_OPEN; i++) {
+        errno = 0;
+        ERR_clear_error();
+        done = SSL_do_handshake(raw->ssl);
+        if (done != 1)
+            note_end(raw, done);
+        loop_turn(r->loop, false);
+    }
+    /* TLS 1.3: the client is done before the server has looked. */
+    for (int i = 0; i < 20 && raw->end == SEEN_OPEN; i++)
+        rig_turn(r, raw);
+    return done == 1 && raw->end == SEEN_OPEN;
+}
+
+bool raw_connect_tls(struct raw *raw, struct rig *r, const char *sni,
+                     const char *alpn)
+{
+    unsigned char protocol[32];
+
+    raw_connect(raw, r);
+    raw->context = SSL_CTX_new(TLS_client_method());
+    raw->ssl = SSL_new(raw->context);
+    SSL_set_fd(raw->ssl, raw->fd);
+    if (sni)
+        SSL_set_tlsext_host_name((SSL *)raw->ssl, sni);
+    if (alpn) {
+        protocol[0] = (unsigned char)strlen(alpn);
+        memcpy(protocol + 1, alpn, protocol[0]);
+        SSL_set_alpn_protos(raw->ssl, protocol, protocol[0] + 1u);
+    }
+    return raw_shake_hands(raw, r);
 }
 
 void raw_read(struct raw *raw)
@@ -255,7 +315,80 @@ void raw_close(struct raw *raw)
     buf_clear(&raw->got);
 }
 
+void raw_reset(struct raw *raw)
+{
+    struct linger now = {1, 0};
+
+    setsockopt(raw->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    close(raw->fd);
+    raw->fd = -1;
+}
+
 struct str raw_got(const struct raw *raw)
 {
     return buf_str(&raw->got);
+}
+
+bool raw_has(const struct raw *raw, const char *text)
+{
+    return str_find_str(raw_got(raw), str_of(text)) < raw_got(raw).n;
+}
+
+/* ---- certificates ---- */
+
+void certificate_make(struct certificate_files *c, const char *names)
+{
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    X509 *x = X509_new();
+    X509V3_CTX context;
+    X509_EXTENSION *san;
+    FILE *file;
+
+    snprintf(c->folder, sizeof(c->folder), "/tmp/net_cert.XXXXXX");
+    cr_assert_not_null(mkdtemp(c->folder));
+    snprintf(c->cert, sizeof(c->cert), "%s/cert", c->folder);
+    snprintf(c->key, sizeof(c->key), "%s/key", c->folder);
+    X509_set_version(x, X509_VERSION_3);
+    ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
+    X509_gmtime_adj(X509_getm_notBefore(x), -3600);
+    X509_gmtime_adj(X509_getm_notAfter(x), 3600);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC,
+                               (const unsigned char *)names, -1, -1, 0);
+    X509_set_issuer_name(x, X509_get_subject_name(x));
+    X509_set_pubkey(x, key);
+    X509V3_set_ctx(&context, x, x, NULL, NULL, 0);
+    san = X509V3_EXT_conf_nid(NULL, &context, NID_subject_alt_name, names);
+    cr_assert_not_null(san);
+    X509_add_ext(x, san, -1);
+    cr_assert(X509_sign(x, key, EVP_sha256()));
+    file = fopen(c->cert, "w");
+    PEM_write_X509(file, x);
+    fclose(file);
+    umask(077);
+    file = fopen(c->key, "w");
+    PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL);
+    fclose(file);
+    X509_EXTENSION_free(san);
+    X509_free(x);
+    EVP_PKEY_free(key);
+}
+
+void certificate_remove(struct certificate_files *c)
+{
+    unlink(c->cert);
+    unlink(c->key);
+    rmdir(c->folder);
+}
+
+struct tls *certificate_tls(const struct certificate_files *c, unsigned count)
+{
+    struct tls_pair pairs[4];
+    struct tls *tls;
+    unsigned bad;
+    const char *why;
+
+    for (unsigned i = 0; i < count; i++)
+        pairs[i] = (struct tls_pair){str_of(c[i].cert), str_of(c[i].key)};
+    cr_assert_eq(tls_new(pairs, count, &tls, &bad, &why), E_OK, "%s", why);
+    return tls;
 }

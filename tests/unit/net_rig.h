@@ -3,6 +3,7 @@
 #ifndef TESTS_UNIT_NET_RIG_H
 #define TESTS_UNIT_NET_RIG_H
 
+#include <poll.h>
 #include <stdbool.h>
 
 #include "base/buf.h"
@@ -19,6 +20,7 @@ struct raw {
     void *context;     /* SSL_CTX */
     struct buf got;    /* all that came */
     bool stalled;      /* do not read */
+    int alert;         /* TLS: that the server sent, or 0 */
     enum seen_end end; /* what followed it */
 };
 
@@ -32,9 +34,20 @@ struct desk {
     bool keep_stream; /* do not free it at on_gone, on_done */
     enum err why;
     char head[9000]; /* METHOD target host */
+    char sni[64], peer[64];
 };
 
 #define RIG_DESKS 64
+
+/* A key and a self-signed certificate for those names, as files. */
+struct certificate_files {
+    char folder[64], cert[80], key[80];
+};
+void certificate_make(struct certificate_files *c, const char *names);
+void certificate_remove(struct certificate_files *c);
+
+/* Server side of it. */
+struct tls *certificate_tls(const struct certificate_files *c, unsigned count);
 
 struct rig {
     struct loop *loop;
@@ -65,8 +78,11 @@ void rig_close(struct rig *r);
  * condition holds; fails the test when it does not within seconds. */
 #define RIG_UNTIL(r, raw, condition) \
     do { \
-        for (unsigned i_ = 0; !(condition) && i_ < 20000; i_++) \
+        for (unsigned i_ = 0; !(condition) && i_ < 6000; i_++) { \
             rig_turn(r, raw); \
+            if (i_ > 1000) /* something really takes time */ \
+                poll(NULL, 0, 1); \
+        } \
         cr_assert(condition); \
     } while (0)
 
@@ -82,12 +98,26 @@ void desk_echo(struct desk *d);
 /* Connect to the rig's listener; plain. */
 void raw_connect(struct raw *raw, struct rig *r);
 
+/* The same through TLS, with a handshake; sni and alpn (one name) may be NULL.
+ * False: the handshake failed, see raw->alert and raw->end. */
+bool raw_connect_tls(struct raw *raw, struct rig *r, const char *sni,
+                     const char *alpn);
+
+/* The handshake of raw->ssl, which has its descriptor. */
+bool raw_shake_hands(struct raw *raw, struct rig *r);
+
 /* A socket pair: the raw side, and the server's as one more connection. */
 void raw_pair(struct raw *raw, struct rig *r);
 
 void raw_send(struct raw *raw, struct str bytes);
 void raw_read(struct raw *raw);
 void raw_close(struct raw *raw);
+
+/* Close by RST; the TLS side says nothing. */
+void raw_reset(struct raw *raw);
+
+/* Has this text come? */
+bool raw_has(const struct raw *raw, const char *text);
 
 struct str raw_got(const struct raw *raw);
 

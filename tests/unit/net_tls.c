@@ -1,0 +1,253 @@
+#include <criterion/criterion.h>
+#include <openssl/ssl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/unit/net_rig.h"
+
+static struct certificate_files files[2];
+static struct tls *tls;
+static struct rig r;
+
+static void open_all(bool direct)
+{
+    certificate_make(&files[0], "DNS:api.test,DNS:*.test,DNS:a.b.test");
+    certificate_make(&files[1], "DNS:Other.Example,DNS:x.test");
+    tls = certificate_tls(files, 2);
+    rig_open(&r, tls, direct);
+}
+
+static void close_all(void)
+{
+    rig_close(&r);
+    tls_unref(&tls);
+    certificate_remove(&files[0]);
+    certificate_remove(&files[1]);
+}
+
+/* Which certificate does the server show? */
+static const char *shown(struct raw *c)
+{
+    static char name[256];
+    X509 *x = SSL_get1_peer_certificate(c->ssl);
+
+    X509_NAME_get_text_by_NID(X509_get_subject_name(x), NID_commonName, name,
+                              sizeof(name));
+    X509_free(x);
+    return name;
+}
+
+Test(tls, picks_a_certificate_by_name)
+{
+    static const struct {
+        const char *sni, *certificate;
+    } rows[] = {
+        {"api.test", "DNS:api.test,DNS:*.test,DNS:a.b.test"},
+        {"API.Test", "DNS:api.test,DNS:*.test,DNS:a.b.test"},
+        {"any.test", "DNS:api.test,DNS:*.test,DNS:a.b.test"},
+        {"a.b.test", "DNS:api.test,DNS:*.test,DNS:a.b.test"},
+        {"x.test", "DNS:Other.Example,DNS:x.test"}, /* exact before wild */
+        {"other.example", "DNS:Other.Example,DNS:x.test"},
+    };
+    struct raw c;
+
+    open_all(false);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        cr_assert(raw_connect_tls(&c, &r, rows[i].sni, "http/1.1"), "%s",
+                  rows[i].sni);
+        cr_expect_str_eq(shown(&c), rows[i].certificate, "%s", rows[i].sni);
+        raw_send(&c, STR("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+        RIG_UNTIL(&r, &c, raw_has(&c, "GET / a"));
+        raw_close(&c);
+    }
+    close_all();
+}
+
+Test(tls, refuses_names_that_no_certificate_has)
+{
+    static const char *const names[] = {
+        "evil.example",    "test",      "c.b.test", "127.0.0.1",
+        "x.other.example", "api.test.", NULL};
+    struct raw c;
+
+    open_all(false);
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        cr_expect(!raw_connect_tls(&c, &r, names[i], NULL));
+        cr_expect_eq(c.alert, 112, "%s: %d", names[i] ? names[i] : "none",
+                     c.alert);
+        raw_close(&c);
+    }
+    close_all();
+}
+
+Test(tls, gives_a_direct_listener_a_default)
+{
+    struct raw c;
+
+    open_all(true);
+    cr_expect(raw_connect_tls(&c, &r, NULL, NULL));
+    cr_expect_str_eq(shown(&c), "DNS:api.test,DNS:*.test,DNS:a.b.test");
+    raw_close(&c);
+    cr_expect(!raw_connect_tls(&c, &r, "evil.example", NULL));
+    cr_expect_eq(c.alert, 112);
+    raw_close(&c);
+    close_all();
+}
+
+Test(tls, speaks_http_1_1_only)
+{
+    struct raw c;
+
+    open_all(false);
+    cr_expect(!raw_connect_tls(&c, &r, "api.test", "h2"));
+    cr_expect_eq(c.alert, 120, "%d", c.alert);
+    raw_close(&c);
+    cr_expect(raw_connect_tls(&c, &r, "api.test", NULL));
+    raw_close(&c);
+    close_all();
+}
+
+static bool try_with(int version, const char *ciphers, int *alert)
+{
+    struct raw c;
+    bool good;
+
+    raw_connect(&c, &r);
+    c.context = SSL_CTX_new(TLS_client_method());
+    SSL_CTX_set_security_level(c.context, 0);
+    SSL_CTX_set_min_proto_version(c.context, version);
+    SSL_CTX_set_max_proto_version(c.context, version);
+    if (ciphers)
+        SSL_CTX_set_cipher_list(c.context, ciphers);
+    c.ssl = SSL_new(c.context);
+    SSL_set_fd(c.ssl, c.fd);
+    SSL_set_tlsext_host_name((SSL *)c.ssl, "api.test");
+    good = raw_shake_hands(&c, &r);
+    *alert = c.alert;
+    raw_close(&c);
+    return good;
+}
+
+Test(tls, refuses_old_versions_and_weak_ciphers)
+{
+    int alert;
+
+    open_all(false);
+    cr_expect(try_with(TLS1_3_VERSION, NULL, &alert));
+    cr_expect(
+        try_with(TLS1_2_VERSION, "ECDHE-ECDSA-AES128-GCM-SHA256", &alert));
+    cr_expect(!try_with(TLS1_1_VERSION, NULL, &alert));
+    cr_expect_eq(alert, 70, "%d", alert);
+    cr_expect(!try_with(TLS1_VERSION, NULL, &alert));
+    cr_expect(!try_with(TLS1_2_VERSION, "ECDHE-ECDSA-AES128-SHA", &alert));
+    cr_expect_eq(alert, 40, "%d", alert);
+    cr_expect(!try_with(TLS1_2_VERSION, "AES128-GCM-SHA256", &alert));
+    close_all();
+}
+
+Test(tls, closes_on_plain_http)
+{
+    struct raw c;
+
+    open_all(false);
+    raw_connect(&c, &r);
+    raw_send(&c, STR("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+    RIG_UNTIL(&r, &c, c.end != SEEN_OPEN);
+    cr_expect(!raw_has(&c, "HTTP"));
+    cr_expect_eq(r.requests, 0);
+    raw_close(&c);
+    close_all();
+}
+
+Test(tls, resumes_by_a_ticket_of_the_same_certificate)
+{
+    struct raw c;
+    SSL_SESSION *session;
+
+    open_all(false);
+    cr_assert(raw_connect_tls(&c, &r, "other.example", NULL));
+    session = SSL_get1_session(c.ssl);
+    SSL_set_shutdown(c.ssl, SSL_SENT_SHUTDOWN); /* else it is forgotten */
+    raw_close(&c);
+    for (int other = 0; other < 2; other++) {
+        raw_connect(&c, &r);
+        c.context = SSL_CTX_new(TLS_client_method());
+        c.ssl = SSL_new(c.context);
+        SSL_set_fd(c.ssl, c.fd);
+        SSL_set_session(c.ssl, session);
+        if (other)
+            SSL_set_tlsext_host_name((SSL *)c.ssl, "api.test");
+        else
+            SSL_set_tlsext_host_name((SSL *)c.ssl, "other.example");
+        cr_expect(raw_shake_hands(&c, &r));
+        cr_expect_eq(SSL_session_reused(c.ssl), !other);
+        raw_close(&c);
+    }
+    SSL_SESSION_free(session);
+    close_all();
+}
+
+Test(tls, tells_the_name_and_the_peer)
+{
+    struct raw c;
+
+    open_all(false);
+    cr_assert(raw_connect_tls(&c, &r, "Any.Test", NULL));
+    r.on_request = NULL;
+    raw_send(&c, STR("GET / HTTP/1.1\r\nHost: any.test\r\n\r\n"));
+    RIG_UNTIL(&r, &c, r.requests == 1 && r.desks[0].ended);
+    cr_expect_str_eq(r.desks[0].sni, "any.test");
+    cr_expect_str_eq(r.desks[0].peer, "127.0.0.1");
+    raw_close(&c);
+    close_all();
+}
+
+Test(tls, says_what_is_wrong_with_a_pair)
+{
+    struct certificate_files c, other;
+    struct tls_pair pairs[2];
+    struct tls *none;
+    unsigned bad;
+    const char *why;
+
+    certificate_make(&c, "DNS:a.test");
+    certificate_make(&other, "DNS:b.test");
+    pairs[0] = (struct tls_pair){str_of(c.cert), str_of(c.key)};
+    pairs[1] = (struct tls_pair){str_of(c.cert), str_of(other.key)};
+    cr_expect_eq(tls_new(pairs, 2, &none, &bad, &why), E_BAD_FIELD);
+    cr_expect_eq(bad, 1);
+    cr_expect_str_eq(why, "key cannot be read or is not the certificate's");
+    cr_expect_null(none);
+    pairs[1].cert = STR("/nowhere/at/all");
+    cr_expect_eq(tls_new(pairs, 2, &none, &bad, &why), E_BAD_FIELD);
+    cr_expect_str_eq(why, "certificate cannot be read");
+    chmod(c.key, 0644);
+    cr_expect_eq(tls_new(pairs, 1, &none, &bad, &why), E_BAD_FIELD);
+    cr_expect_eq(bad, 0);
+    cr_expect_str_eq(why, "key can be read by others");
+    cr_expect_eq(tls_new(pairs, 0, &none, &bad, &why), E_BAD_FIELD);
+    certificate_remove(&c);
+    certificate_remove(&other);
+}
+
+Test(tls, changes_certificates_for_new_connections_only)
+{
+    struct certificate_files next;
+    struct tls *newer;
+    struct raw old, c;
+
+    open_all(false);
+    certificate_make(&next, "DNS:api.test");
+    newer = certificate_tls(&next, 1);
+    cr_assert(raw_connect_tls(&old, &r, "api.test", NULL));
+    listener_set_tls(r.listener, newer);
+    tls_unref(&newer);
+    cr_assert(raw_connect_tls(&c, &r, "api.test", NULL));
+    cr_expect_str_eq(shown(&c), "DNS:api.test");
+    raw_send(&old, STR("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+    RIG_UNTIL(&r, &old, raw_has(&old, "GET / a"));
+    raw_close(&c);
+    raw_close(&old);
+    certificate_remove(&next);
+    close_all();
+}

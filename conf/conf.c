@@ -86,9 +86,9 @@ static enum err load(struct conf *c, const char *path,
     read_document(&r, buf_str(&content));
     if (r.no_memory)
         err = E_NOMEM;
-    else if (r.mistake_count)
+    else if (r.mistake_count > r.warning_count)
         err = E_BAD_FIELD;
-    if (err == E_BAD_FIELD)
+    if (err != E_NOMEM)
         reading_report(&r, report);
 done:
     arena_free(&r.scratch);
@@ -130,6 +130,10 @@ void conf_unref(struct conf **c)
     if (!gone || --gone->refs > 0)
         return;
     sodium_memzero(gone->secret, sizeof(gone->secret));
+    sodium_memzero(gone->preview.mitos_secret,
+                   sizeof(gone->preview.mitos_secret));
+    for (unsigned i = 0; i < gone->preview.key_count; i++)
+        sodium_memzero(gone->preview.keys[i].secret, 32);
     arena_free(&gone->arena);
     mem_free(gone);
 }

@@ -45,6 +45,44 @@ struct conf_template {
     struct str workdir; /* default working directory; "" = the user's home */
 };
 
+/* A secret that signs links; the first one signs, all of them verify. */
+struct conf_preview_key {
+    struct str id; /* stands in the token: 1 to 16 bytes */
+    unsigned char secret[32];
+};
+
+/* A customer's own host name. */
+struct conf_preview_host {
+    struct str host;
+    struct str target; /* a sandbox id or a link id */
+    unsigned port;     /* 0: the link's, or the token's */
+};
+
+/* A further rule: who is asked before a request of a preview passes. */
+struct conf_forward_auth {
+    struct str address; /* IP literal; absent: nobody is asked */
+    unsigned port;
+    struct str path;     /* with its /, maybe a query */
+    struct str *headers; /* of its answer, copied to the app */
+    unsigned header_count;
+    int64_t timeout_s;
+};
+
+struct conf_preview {
+    struct str domain;             /* absent: links are not configured */
+    unsigned port;                 /* that URLs of links name; 443: none */
+    struct conf_preview_key *keys; /* at least one where domain is there */
+    unsigned key_count;
+    unsigned char mitos_secret[256]; /* as the file has it */
+    unsigned mitos_secret_bytes;     /* 0: the form is not served */
+    int64_t ttl_default_s;
+    int64_t ttl_max_s; /* 7 days at most */
+    struct conf_preview_host *hosts;
+    unsigned host_count;
+    struct conf_forward_auth forward_auth;
+    bool noindex; /* X-Robots-Tag: noindex on what apps answer */
+};
+
 /* One snapshot.  All texts belong to it. */
 struct conf {
     unsigned refs;
@@ -62,6 +100,7 @@ struct conf {
     unsigned backend_count;
     struct conf_template *templates;
     unsigned template_count;
+    struct conf_preview preview;
     struct str store_path;      /* SQLite file */
     unsigned char secret[32];   /* of secret_file: keys' hashes and tokens */
     struct str access_log;      /* path, "-" or "" */
@@ -85,6 +124,9 @@ struct conf_report {
                 const char *what);
     void *arg;
     unsigned count; /* mistakes so far */
+    /* What is no mistake, but should be known; may be NULL. */
+    void (*warn)(void *arg, struct str file, unsigned line, unsigned column,
+                 const char *what);
 };
 
 /*
@@ -92,7 +134,7 @@ struct conf_report {
  * reported, not the first only: unknown key (with the nearest known one),
  * wrong type, out of range, duplicate, missing, a reference to a name that
  * is not there, a file that cannot be read, a secret that others can read
- * or that is too short.
+ * or that is too short.  A preview domain beside the API's is warned of.
  *
  * path  of the YAML file
  * out   given: conf_unref(); NULL on error
@@ -116,6 +158,9 @@ const struct conf_template *conf_template(const struct conf *c,
 
 /* The backend of that name; NULL if none. */
 const struct conf_backend *conf_backend(const struct conf *c, struct str name);
+
+/* Are links configured? */
+bool conf_previews(const struct conf *c);
 
 /* Write the example file with every key (from options.def). */
 void conf_print_example(FILE *out);

@@ -22,3 +22,8 @@ const struct conf_backend *conf_backend(const struct conf *c, struct str name)
             return &c->backends[i];
     return NULL;
 }
+
+bool conf_previews(const struct conf *c)
+{
+    return c->preview.domain.n > 0;
+}

@@ -63,8 +63,12 @@ static void put_values(FILE *out, const struct option *o)
     fputc(']', out);
 }
 
-/* The keys of a MAP, or of the first item of a LIST. */
-static void put_inner(FILE *out, const struct option *of)
+static void put_key(FILE *out, const struct option *o, unsigned indent,
+                    const char *before);
+
+/* The keys of a MAP, or of the first item of a LIST, whose own key stands at
+ * that indent. */
+static void put_inner(FILE *out, const struct option *of, unsigned indent)
 {
     bool list = of->kind == KIND_LIST, first = true;
 
@@ -73,17 +77,30 @@ static void put_inner(FILE *out, const struct option *of)
 
         if (o->section != of->inner)
             continue;
-        put_comment(out, list ? 4 : 2, o->text);
-        fprintf(out, "%s%s: ", !list ? "  " : first ? "  - " : "    ", o->key);
-        put_values(out, o);
-        fputc('\n', out);
+        put_comment(out, indent + (list ? 4 : 2), o->text);
+        put_key(out, o, indent + 2, !list ? "" : first ? "- " : "  ");
         first = false;
     }
 }
 
+/* A key with what the example shows behind it. */
+static void put_key(FILE *out, const struct option *o, unsigned indent,
+                    const char *before)
+{
+    fprintf(out, "%*s%s%s:", (int)indent, "", before, o->key);
+    if (o->kind == KIND_MAP || o->kind == KIND_LIST) {
+        fputc('\n', out);
+        put_inner(out, o, indent);
+        return;
+    }
+    fputc(' ', out);
+    put_values(out, o);
+    fputc('\n', out);
+}
+
 static void put_further_items(FILE *out, const struct option *of)
 {
-    struct str rest = str_of(of->example);
+    struct str rest = of->inner_bytes ? str_of(of->example) : STR_NONE;
 
     while (rest.n) {
         struct str line = str_cut(&rest, '\n');
@@ -106,16 +123,8 @@ void conf_print_example(FILE *out)
             continue;
         fputc('\n', out);
         put_comment(out, 0, o->text);
-        fprintf(out, "%s:", o->key);
-        if (o->kind == KIND_MAP || o->kind == KIND_LIST) {
-            fputc('\n', out);
-            put_inner(out, o);
-            put_further_items(out, o);
-        } else {
-            fputc(' ', out);
-            put_values(out, o);
-            fputc('\n', out);
-        }
+        put_key(out, o, 0, "");
+        put_further_items(out, o);
     }
 }
 
@@ -136,13 +145,16 @@ static const char *kind_text(enum kind kind)
         [KIND_NAME] = "name",
         [KIND_REFERENCE] = "name at the back end",
         [KIND_USER] = "Linux user",
+        [KIND_FIELD] = "name of a header field",
         [KIND_WORKDIR] = "absolute path in the sandbox",
         [KIND_PATH] = "file",
         [KIND_LOG] = "file",
         [KIND_READABLE] = "file, must be there",
         [KIND_PRIVATE] = "file, must be there, mode 0600",
         [KIND_SECRET] = "file, must be there, mode 0600",
+        [KIND_SHARED] = "file, must be there, mode 0600",
         [KIND_URL] = "`http://ADDRESS:PORT`",
+        [KIND_ASKED] = "`http://ADDRESS:PORT/PATH`",
     };
 
     return texts[kind];
@@ -225,7 +237,10 @@ void conf_print_reference(FILE *out)
 
         if (o->kind != KIND_MAP && o->kind != KIND_LIST)
             continue;
-        fprintf(out, "\n## %s\n\n%s%s\n", o->key,
+        fprintf(out, "\n## %s%s%s\n\n%s%s\n",
+                o->section == SECTION_ROOT ? ""
+                                           : option_parent(o->section)->key,
+                o->section == SECTION_ROOT ? "" : ".", o->key,
                 o->kind == KIND_LIST ? "A list; the keys of one entry. " : "",
                 o->text);
         put_table(out, o->inner);

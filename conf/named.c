@@ -13,6 +13,7 @@
 #define SECRET_FILE_BYTES 4096
 #define SECRET_LEAST_BYTES 32
 #define SECRET_DIGITS 64
+#define SHARED_LEAST_BYTES 16 /* mitos-sandbox-server.md 4.1 */
 
 static const char *why_not(int error)
 {
@@ -132,6 +133,35 @@ const char *named_secret(struct str path, unsigned char out[32])
     if (n < 0)
         return "it cannot be read";
     why = make_secret(str_from((const char *)content, (size_t)n), out);
+    sodium_memzero(content, sizeof(content));
+    return why;
+}
+
+const char *named_shared(struct str path, unsigned char *out, size_t room,
+                         unsigned *bytes)
+{
+    unsigned char content[SECRET_FILE_BYTES + 1];
+    const char *why;
+    int fd = open_named(path, true, &why);
+    ssize_t n;
+
+    *bytes = 0;
+    if (fd < 0)
+        return why;
+    n = read_all(fd, content, sizeof(content));
+    close(fd);
+    while (n > 0 && (content[n - 1] == '\n' || content[n - 1] == '\r'))
+        n--;
+    if (n < 0)
+        why = "it cannot be read";
+    else if (n < SHARED_LEAST_BYTES)
+        why = "the secret is too short: at least 16 bytes";
+    else if ((size_t)n > room)
+        why = "the secret is longer than 256 bytes";
+    if (!why) {
+        memcpy(out, content, (size_t)n);
+        *bytes = (unsigned)n;
+    }
     sodium_memzero(content, sizeof(content));
     return why;
 }

@@ -18,4 +18,9 @@ const char *named_to_read(struct str path, bool owner_only);
  * bytes. */
 const char *named_secret(struct str path, unsigned char out[32]);
 
+/* The secret of a file as it stands there, without line ends behind it: 16
+ * to room bytes. */
+const char *named_shared(struct str path, unsigned char *out, size_t room,
+                         unsigned *bytes);
+
 #endif

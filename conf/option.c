@@ -17,6 +17,13 @@ const struct option options[] = {
      .at = offsetof(struct in, member), \
      .count_at = offsetof(struct in, count), .inner = SECTION_##name, \
      .inner_bytes = sizeof(struct item), .example = example_, .text = text_},
+#define INNER(of, name, key_, shape, need, least_, most_, in, member, count, \
+              item, example_, text_) \
+    {.section = SECTION_##of, .key = key_, .kind = KIND_##shape, \
+     .must = need, .least = least_, .most = most_, \
+     .at = offsetof(struct in, member), \
+     .count_at = offsetof(struct in, count), .inner = SECTION_##name, \
+     .inner_bytes = sizeof(struct item), .example = example_, .text = text_},
 #define OPTION(name, key_, kind_, need, least_, most_, fallback_, in, member, \
                example_, text_) \
     {.section = SECTION_##name, .key = key_, .kind = KIND_##kind_, \
@@ -36,6 +43,7 @@ const struct option options[] = {
 /* clang-format on */
 #include "conf/options.def"
 #undef SECTION
+#undef INNER
 #undef OPTION
 #undef NAMES
 #undef CHOICE

@@ -17,7 +17,11 @@ enum section {
     SECTION_LOG,
     SECTION_BACKEND,
     SECTION_TEMPLATE,
-    SECTION_LIMITS
+    SECTION_LIMITS,
+    SECTION_PREVIEW,
+    SECTION_PREVIEW_KEY,
+    SECTION_PREVIEW_HOST,
+    SECTION_FORWARD_AUTH
 };
 
 enum kind {
@@ -35,13 +39,16 @@ enum kind {
     KIND_NAME,      /* [a-z0-9][a-z0-9_-]* */
     KIND_REFERENCE, /* name at a back end */
     KIND_USER,      /* Linux user */
+    KIND_FIELD,     /* name of a header field */
     KIND_WORKDIR,   /* absolute path in a sandbox, or empty */
     KIND_PATH,      /* file whose directory exists */
     KIND_LOG,       /* the same, or "-", or (least 0) empty */
     KIND_READABLE,  /* file that can be read */
     KIND_PRIVATE,   /* the same, by its owner only */
     KIND_SECRET,    /* unsigned char [32], made of the file */
-    KIND_URL        /* struct conf_backend: address and port */
+    KIND_SHARED,    /* struct conf_preview: mitos_secret, as the file has it */
+    KIND_URL,       /* struct conf_backend: address and port */
+    KIND_ASKED      /* struct conf_forward_auth: address, port and path */
 };
 
 struct option {
@@ -60,7 +67,7 @@ struct option {
     const char *text;     /* for people */
 };
 
-#define OPTION_MAX 64 /* rows at most, for sets of them */
+#define OPTION_MAX 96 /* rows at most, for sets of them */
 
 extern const struct option options[];
 extern const unsigned option_count;

@@ -7,34 +7,62 @@
 
 #define TEXT_BYTES 400
 
-void reading_say(struct reading *r, yaml_mark_t mark, const char *format, ...)
+/* Room for one more; NULL when there are too many, or no memory. */
+static struct mistake *note(struct reading *r, yaml_mark_t mark,
+                            const char *text)
 {
-    char text[TEXT_BYTES];
     struct mistake *m;
-    va_list args;
 
     if (!r->mistakes)
         r->mistakes = arena_alloc(r->scratch, (READING_MISTAKES_MAX + 1) *
                                                   sizeof(*r->mistakes));
     if (!r->mistakes) {
         r->no_memory = true;
-        return;
+        return NULL;
     }
     if (r->mistake_count > READING_MISTAKES_MAX)
-        return;
-    va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
+        return NULL;
     m = &r->mistakes[r->mistake_count];
     m->line = (unsigned)mark.line + 1;
     m->column = (unsigned)mark.column + 1;
     m->number = r->mistake_count;
+    m->warning = false;
     m->what = r->mistake_count == READING_MISTAKES_MAX
                   ? "there are more mistakes than are told"
                   : arena_copy(r->scratch, str_of(text)).p;
     r->mistake_count++;
     if (!m->what)
         r->no_memory = true;
+    return m;
+}
+
+void reading_say(struct reading *r, yaml_mark_t mark, const char *format, ...)
+{
+    char text[TEXT_BYTES];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    (void)note(r, mark, text);
+}
+
+void reading_warn(struct reading *r, yaml_mark_t mark, const char *format, ...)
+{
+    char text[TEXT_BYTES];
+    struct mistake *m;
+    va_list args;
+
+    if (r->mistake_count >= READING_MISTAKES_MAX)
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    m = note(r, mark, text);
+    if (!m)
+        return;
+    m->warning = true;
+    r->warning_count++;
 }
 
 struct str reading_keep(struct reading *r, struct str text)
@@ -117,7 +145,13 @@ void reading_report(struct reading *r, struct conf_report *report)
     for (unsigned i = 0; i < r->mistake_count; i++) {
         const struct mistake *m = &r->mistakes[i];
 
-        report->say(report->arg, r->conf->file, m->line, m->column, m->what);
-        report->count++;
+        if (!m->warning) {
+            report->say(report->arg, r->conf->file, m->line, m->column,
+                        m->what);
+            report->count++;
+        } else if (report->warn) {
+            report->warn(report->arg, r->conf->file, m->line, m->column,
+                         m->what);
+        }
     }
 }

@@ -16,6 +16,7 @@ struct mistake {
     unsigned line, column; /* from 1 */
     unsigned number;       /* in the order in which they were found */
     const char *what;      /* of the scratch arena */
+    bool warning;          /* no mistake, but to be known */
 };
 
 struct reading {
@@ -24,13 +25,18 @@ struct reading {
     struct str folder;         /* of the file, with its / ; or empty */
     yaml_document_t *document; /* borrowed; NULL before the walk */
     struct mistake *mistakes;  /* of the scratch arena */
-    unsigned mistake_count;
+    unsigned mistake_count;    /* of all rows */
+    unsigned warning_count;    /* of those that are no mistakes */
     bool no_memory;
 };
 
 /* Note a mistake at that place. */
 __attribute__((format(printf, 3, 4))) void
 reading_say(struct reading *r, yaml_mark_t mark, const char *format, ...);
+
+/* Note what is no mistake, but should be known. */
+__attribute__((format(printf, 3, 4))) void
+reading_warn(struct reading *r, yaml_mark_t mark, const char *format, ...);
 
 /* A copy that lives as long as the configuration; absent without memory. */
 struct str reading_keep(struct reading *r, struct str text);

@@ -1,6 +1,8 @@
 /* refer.c - see refer.h. */
 #include "conf/refer.h"
 
+#include <sodium.h>
+
 static bool same_place(const struct conf_listener *a,
                        const struct conf_listener *b)
 {
@@ -98,6 +100,100 @@ static void check_templates(struct reading *r)
     }
 }
 
+/* The part of a domain that is bought: its last two labels. */
+static struct str registered(struct str domain)
+{
+    size_t at = domain.n;
+    unsigned dots = 0;
+
+    while (at > 0 && dots < 2)
+        dots += domain.p[--at] == '.';
+    return dots == 2 ? str_after(domain, at + 1) : domain;
+}
+
+/* Without a key of its own: one of the secret that there is. */
+static void derive_key(struct reading *r)
+{
+    struct conf_preview *p = &r->conf->preview;
+
+    p->keys = arena_new_zero(r->conf->arena, sizeof(*p->keys));
+    if (!p->keys) {
+        r->no_memory = true;
+        return;
+    }
+    p->key_count = 1;
+    p->keys[0].id = STR("k0");
+    crypto_auth_hmacsha256(p->keys[0].secret,
+                           (const unsigned char *)"sandgate-preview-key", 20,
+                           r->conf->secret);
+}
+
+static void check_preview_keys(struct reading *r)
+{
+    const struct conf_preview *p = &r->conf->preview;
+
+    for (unsigned i = 0; i < p->key_count; i++)
+        for (unsigned k = 0; k < i; k++)
+            if (p->keys[i].id.p && str_eq(p->keys[i].id, p->keys[k].id))
+                reading_say(r, reading_mark(r, "preview", 0, "keys"),
+                            "keys: entries %u and %u have the same id", k + 1,
+                            i + 1);
+}
+
+/* Is the host one that something else is served at? */
+static bool host_is_taken(const struct conf *c, struct str host)
+{
+    return str_eq(host, c->domain) || str_eq(host, c->preview.domain) ||
+           (str_ends(host, c->domain) &&
+            host.p[host.n - c->domain.n - 1] == '.') ||
+           (str_ends(host, c->preview.domain) &&
+            host.p[host.n - c->preview.domain.n - 1] == '.');
+}
+
+static void check_preview_hosts(struct reading *r)
+{
+    const struct conf_preview *p = &r->conf->preview;
+    yaml_mark_t mark = reading_mark(r, "preview", 0, "hosts");
+
+    for (unsigned i = 0; i < p->host_count; i++) {
+        if (!p->hosts[i].host.n)
+            continue;
+        if (host_is_taken(r->conf, p->hosts[i].host))
+            reading_say(r, mark, "hosts: %.*s is under a domain served here",
+                        STR_FMT(p->hosts[i].host));
+        for (unsigned k = 0; k < i; k++)
+            if (str_eq(p->hosts[i].host, p->hosts[k].host))
+                reading_say(r, mark, "hosts: %.*s is here twice",
+                            STR_FMT(p->hosts[i].host));
+    }
+}
+
+static void check_preview(struct reading *r)
+{
+    const struct conf *c = r->conf;
+    const struct conf_preview *p = &c->preview;
+    yaml_mark_t mark;
+
+    if (!p->domain.n || !c->domain.n)
+        return;
+    mark = reading_mark(r, "preview", 0, "domain");
+    if (p->key_count == 0)
+        derive_key(r);
+    check_preview_keys(r);
+    check_preview_hosts(r);
+    if (p->ttl_default_s > p->ttl_max_s)
+        reading_say(r, reading_mark(r, "preview", 0, "ttl_default"),
+                    "ttl_default: is more than ttl_max");
+    if (str_eq(p->domain, c->domain))
+        reading_say(r, mark, "domain: is the API's own");
+    else if (str_eq(registered(p->domain), registered(c->domain)))
+        reading_warn(r, mark,
+                     "domain: shares %.*s with the API: what runs in a "
+                     "sandbox can then set cookies for it; take a domain of "
+                     "its own",
+                     STR_FMT(registered(p->domain)));
+}
+
 void refer_check(struct reading *r)
 {
     const struct conf *c = r->conf;
@@ -105,6 +201,7 @@ void refer_check(struct reading *r)
     check_listeners(r);
     check_backends(r);
     check_templates(r);
+    check_preview(r);
     if (c->timeout_default_s > c->timeout_max_s)
         reading_say(r, reading_mark(r, "limits", 0, "timeout_default"),
                     "timeout_default: is more than timeout_max");

@@ -226,6 +226,19 @@ static const char *check_workdir(struct str text)
     return text.n == 0 || text.p[0] == '/' ? NULL : "it must begin with /";
 }
 
+/* Name of a header field.  Source: RFC 9110 5.6.2 */
+static const char *check_field(struct str text)
+{
+    for (size_t i = 0; i < text.n; i++) {
+        char c = text.p[i];
+
+        if (!is_small((char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c)) &&
+            str_find(STR("-_.!#$%&'*+^`|~"), c) == 15)
+            return "the name of a header field is needed";
+    }
+    return text.n ? NULL : "the name of a header field is needed";
+}
+
 /* http://ADDRESS:PORT in its parts, or what is wrong. */
 static const char *split_url(struct str text, struct str *address,
                              unsigned *port)
@@ -262,13 +275,29 @@ static const char *split_url(struct str text, struct str *address,
 static check_text *checker(enum kind kind)
 {
     static check_text *const checks[] = {
-        [KIND_DOMAIN] = check_domain,       [KIND_HOST] = check_host,
-        [KIND_ADDRESS] = check_address,     [KIND_NAME] = check_name,
-        [KIND_REFERENCE] = check_reference, [KIND_USER] = check_user,
-        [KIND_WORKDIR] = check_workdir,     [KIND_URL] = NULL,
+        [KIND_DOMAIN] = check_domain,
+        [KIND_HOST] = check_host,
+        [KIND_ADDRESS] = check_address,
+        [KIND_NAME] = check_name,
+        [KIND_REFERENCE] = check_reference,
+        [KIND_USER] = check_user,
+        [KIND_FIELD] = check_field,
+        [KIND_WORKDIR] = check_workdir,
+        [KIND_ASKED] = NULL,
     };
 
     return checks[kind];
+}
+
+/* Stands beside its number of bytes. */
+static const char *read_shared(struct str path, void *to)
+{
+    struct conf_preview *preview =
+        (void *)((char *)to - offsetof(struct conf_preview, mitos_secret));
+
+    return named_shared(path, preview->mitos_secret,
+                        sizeof(preview->mitos_secret),
+                        &preview->mitos_secret_bytes);
 }
 
 /* The kinds that name a file; what is wrong, or NULL. */
@@ -286,6 +315,8 @@ static const char *read_file(struct reading *r, const struct option *o,
         return NULL;
     if (o->kind == KIND_SECRET)
         return named_secret(path, to);
+    if (o->kind == KIND_SHARED)
+        return read_shared(path, to);
     *(struct str *)to = path;
     if (o->kind == KIND_READABLE || o->kind == KIND_PRIVATE)
         return named_to_read(path, o->kind == KIND_PRIVATE);
@@ -300,6 +331,26 @@ static const char *read_url(struct reading *r, const struct scalar *s, void *to)
     const char *why = split_url(s->text, &address, &backend->port);
 
     backend->address = reading_keep(r, address);
+    return why;
+}
+
+static const char *read_asked(struct reading *r, const struct scalar *s,
+                              void *to)
+{
+    struct conf_forward_auth *asked =
+        (void *)((char *)to - offsetof(struct conf_forward_auth, address));
+    struct str rest = str_after(s->text, 7), url = s->text;
+    size_t slash = str_find(rest, '/');
+    struct str address = STR_NONE, path = str_after(rest, slash);
+    const char *why;
+
+    url.n -= path.n;
+    why = split_url(url, &address, &asked->port);
+    for (size_t i = 0; i < path.n && !why; i++)
+        if (path.p[i] <= 0x20 || path.p[i] > 0x7e || path.p[i] == '#')
+            why = "its path may hold plain characters only";
+    asked->address = reading_keep(r, address);
+    asked->path = reading_keep(r, path.n ? path : STR("/"));
     return why;
 }
 
@@ -329,6 +380,10 @@ static void read_text(struct reading *r, const struct option *o,
 
     if (!why && o->kind == KIND_URL) {
         why = read_url(r, s, to);
+    } else if (!why && o->kind == KIND_ASKED) {
+        why = read_asked(r, s, to);
+    } else if (!why && o->kind == KIND_SHARED && s->text.n == 0) {
+        why = NULL; /* the form is not served */
     } else if (!why && o->kind >= KIND_PATH) {
         why = read_file(r, o, s, to);
     } else if (!why) {

@@ -48,8 +48,8 @@ static void put(const char *name, const void *content, size_t n)
 
 static void clean(void)
 {
-    static const char *const names[] = {"secret.key", "cert.pem", "key.pem",
-                                        "x.yaml"};
+    static const char *const names[] = {"secret.key", "preview.key", "cert.pem",
+                                        "key.pem", "x.yaml"};
 
     for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
@@ -65,6 +65,7 @@ static void prepare(void)
         abort();
     atexit(clean);
     put("secret.key", "0123456789abcdef0123456789abcdef", 32);
+    put("preview.key", "fedcba9876543210fedcba9876543210", 32);
     put("cert.pem", "x", 1);
     put("key.pem", "x", 1);
 }
@@ -95,6 +96,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(c->templates[i].backend_template.n > 0);
     }
     assert(c->timeout_default_s <= c->timeout_max_s);
+    assert(c->preview.ttl_default_s <= c->preview.ttl_max_s ||
+           !conf_previews(c));
+    assert(c->preview.ttl_max_s <= 7 * 86400);
+    assert(conf_previews(c) == (c->preview.key_count > 0));
     conf_unref(&c);
     return 0;
 }

@@ -17,9 +17,10 @@ void conf_file_stop(void);
 void conf_file_write(const char *name, struct str content, mode_t mode);
 
 /* Load the text as file x.yaml of the folder; what was reported is in
- * conf_file_said as lines LINE:COL: WHAT. */
+ * conf_file_said as lines LINE:COL: WHAT, warnings likewise in
+ * conf_file_warned. */
 enum err conf_file_load(struct str text, struct conf **out);
 
-extern struct buf conf_file_said;
+extern struct buf conf_file_said, conf_file_warned;
 
 #endif

@@ -47,6 +47,22 @@ enum {
 _Static_assert((int)ROWS == (int)E_COUNT,
                "answer.def has a row for each error");
 
+static const char *link_code(enum err err)
+{
+    static const struct { enum err err; const char *code; } names[] = {
+#define ANSWER(...)
+#define ANSWER_LINK(name, code) {E_##name, code},
+#include "gateway/answer.def"
+#undef ANSWER_LINK
+#undef ANSWER
+    };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+        if (names[i].err == err)
+            return names[i].code;
+    return NULL;
+}
+
 static const char *error_code(enum err err)
 {
     static const struct { enum err err; const char *code; } names[] = {
@@ -60,7 +76,7 @@ static const char *error_code(enum err err)
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
         if (names[i].err == err)
             return names[i].code;
-    return NULL;
+    return link_code(err);
 }
 
 /* The form of each shape in each dialect. */
@@ -149,7 +165,10 @@ static void put_edge(struct buf *b, const struct answer_request *r, int status,
     put_text(b, "\"message\":", text);
     if (r->err == E_PORT_CLOSED)
         buf_text(b, ",\"port\":%u", r->port);
-    buf_text(b, ",\"code\":%d}", status);
+    buf_text(b, ",\"code\":%d", status);
+    if (link_code(r->err))
+        buf_text(b, ",\"error_code\":\"%s\"", link_code(r->err));
+    buf_byte(b, '}');
 }
 
 static void put_page(struct buf *b, const struct answer_request *r, int status,

@@ -6,6 +6,7 @@ include tests/unit/auth.mk
 include tests/unit/store.mk
 include tests/unit/net.mk
 include tests/unit/translate.mk
+include tests/unit/preview.mk
 include tests/unit/live.mk
 include tests/unit/gateway.mk
 include tests/fuzz/local.mk

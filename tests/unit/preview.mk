@@ -1,0 +1,10 @@
+# check_preview: the tests of preview/ and of what lies below it.
+if HAVE_CRITERION
+check_PROGRAMS += %D%/check_preview
+endif
+%C%_check_preview_SOURCES = %D%/preview_make.h %D%/preview_make.c \
+	%D%/preview_token.c
+%C%_check_preview_CPPFLAGS = $(AM_CPPFLAGS) $(CRITERION_CFLAGS)
+%C%_check_preview_LDADD = preview/libpreview.a conf/libconf.a \
+	model/libmodel.a base/libbase.a $(CONF_LIBS) $(BASE_LIBS) \
+	$(CRITERION_LIBS)

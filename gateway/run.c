@@ -174,6 +174,15 @@ static void tell_result(struct exchange *x, enum err err,
 static void on_live_result(void *arg, enum err err,
                            const struct op_result *result)
 {
+    struct exchange *x = arg;
+
+    x->run.sub_waits = false;
+    tell_result(x, err, result);
+}
+
+static void on_order_result(void *arg, enum err err,
+                            const struct op_result *result)
+{
     tell_result(arg, err, result);
 }
 
@@ -225,7 +234,7 @@ static void on_order_cut(void *arg, enum err why)
     (void)why;
 }
 
-static const struct live_events order_events = {on_live_result, on_order_piece,
+static const struct live_events order_events = {on_order_result, on_order_piece,
                                                 on_order_end, on_order_cut};
 
 /* Is it something that lasts: a process' stream, a place in a context? */
@@ -244,6 +253,7 @@ static enum state do_live(struct exchange *x, const struct want *w)
 
     subscription_free(place);
     if (held) {
+        r->sub_waits = true;
         r->sub_ended = false;
         r->sub_paused = false;
     }
@@ -258,16 +268,31 @@ static enum state do_live(struct exchange *x, const struct want *w)
     return X_RUN;
 }
 
+/* The tokens of the record that a job brings.  A create had none of its own;
+ * of any other call it is a newer version of the same life. */
+static void add_tokens(struct exchange *x, struct op_result *result)
+{
+    if (!x->record)
+        x->record = sandbox_ref(result->sandbox);
+    exchange_make_tokens(x);
+    result->envd_token = x->envd_token;
+    if (x->record->private_traffic)
+        result->traffic_token = x->traffic_token;
+}
+
 static void on_job_result(void *arg, enum err err,
                           const struct op_result *result)
 {
     struct exchange *x = arg;
+    struct op_result whole = result ? *result : (struct op_result){0};
 
     job_leave(&x->run.waiter);
     /* Only the job knows whether it had come to the back end. */
     if (err && (!result || result->effect))
         x->facts |= FACT_EFFECT;
-    tell_result(x, err, result);
+    if (whole.sandbox)
+        add_tokens(x, &whole);
+    tell_result(x, err, &whole);
 }
 
 static enum state do_job(struct exchange *x, const struct want *w)
@@ -649,7 +674,7 @@ bool run_settle(struct exchange *x)
         r->collecting || (hears(r, FROM_CLIENT) && !(r->blocked & WAIT_SEND));
     bool call = r->call_collects || r->call_state == RUN_CALL_SENT ||
                 hears(r, FROM_CALL);
-    bool live = hears(r, FROM_LIVE);
+    bool live = r->sub_waits || hears(r, FROM_LIVE);
 
     if (r->call && call != !r->call_paused) {
         r->call_paused = !call;

@@ -46,6 +46,7 @@ struct run {
 
     struct subscription *sub;   /* owned: process, place in a context */
     struct subscription *order; /* owned: any other order */
+    bool sub_waits;             /* its result has not come */
     bool sub_ended;             /* its end is to be told */
     bool sub_paused;
     enum err sub_err;

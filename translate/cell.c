@@ -10,6 +10,11 @@
 
 #define DECODED_MAX (16 << 20)
 
+/* The server starts no second kernel in a sandbox. */
+#define NO_REPAIR \
+    "; the code context of this sandbox cannot be restarted, use a new " \
+    "sandbox"
+
 /* MIME types that have a name of their own, in the order of the line. */
 static const struct {
     const char *name;
@@ -243,7 +248,7 @@ static void put_plain(struct buf *b, struct str s)
 }
 
 MUST_USE static enum err put_failure(struct buf *lines, const json_t *error,
-                                     struct cell_frame *out)
+                                     struct arena *a, struct cell_frame *out)
 {
     static const char *const deaths[] = {"KernelDied", "KernelUnavailable",
                                          "KernelStreamError"};
@@ -263,6 +268,10 @@ MUST_USE static enum err put_failure(struct buf *lines, const json_t *error,
         if (json_is_string(row))
             put_plain(&text, str_from(json_string_value(row),
                                       json_string_length(row)));
+    }
+    if (out->dead && value.p) {
+        value = arena_text(a, "%.*s%s", STR_FMT(value), NO_REPAIR);
+        text.failed = text.failed || !value.p;
     }
     cell_put_error(lines, name, value, buf_str(&text));
     failed = text.failed;
@@ -295,7 +304,7 @@ MUST_USE static enum err read_frame(const json_t *frame, int64_t wall_ms,
         return json_is_object(member) ? put_result(lines, member, a)
                                       : E_BACKEND_GARBAGE;
     if ((member = json_object_get(frame, "error")) != NULL)
-        return json_is_object(member) ? put_failure(lines, member, out)
+        return json_is_object(member) ? put_failure(lines, member, a, out)
                                       : E_BACKEND_GARBAGE;
     if ((member = json_object_get(frame, "exitCode")) != NULL) {
         out->exited = true;

@@ -238,7 +238,9 @@ Test(execute, a_dead_kernel_is_told)
           "\"kernel previously died\"}}");
     cr_expect(says(&s, "{\"type\": \"error\", \"name\": "
                        "\"KernelUnavailable\", \"value\": \"kernel "
-                       "previously died\", \"traceback\": \"\"}\n"));
+                       "previously died; the code context of this sandbox "
+                       "cannot be restarted, use a new sandbox\", "
+                       "\"traceback\": \"\"}\n"));
     frame(&s, 0, "{\"exitCode\":127}");
     tell(&s, OP_END);
     cr_expect(s.want.live.kernel_dead);

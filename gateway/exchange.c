@@ -600,6 +600,7 @@ void exchange_begin(struct worker *w, struct stream *s,
     x->stream = s;
     x->head = head;
     x->paused = PAUSE_WAIT;
+    x->key_found = ABSENT;
     x->conf = conf_ref(w->conf);
     x->began_ms = clock_ms();
     x->wall_ms = clock_wall_ms();

@@ -135,6 +135,9 @@ static enum state do_call(struct exchange *x, const struct want *w)
                               &call_events, x, &r->call);
     r->call_state = err ? RUN_CALL_ENDED : RUN_CALL_SENT;
     r->call_err = err;
+    /* There is room for the first WANT_SEND. */
+    if (w->call.send && w->from == 0 && !err)
+        r->owed |= OWE_ROOM;
     return X_RUN;
 }
 

@@ -179,7 +179,8 @@ struct want_call {
     struct str method; /* RPC name: "ExecStream", "Stat", ... */
     bool stream;       /* application/connect+json, else json */
     struct str body;   /* whole request body, envelopes included */
-    bool send;         /* WANT_SENDs follow (chunked), body is first */
+    bool send;         /* WANT_SENDs follow (chunked), body is first; with
+                          from 0 OP_ROOM is told at once */
     bool collect;      /* answer as one OP_ANSWER of at most limit */
     size_t limit;
     enum slot slot;

@@ -21,12 +21,13 @@ struct backend {
     unsigned streams; /* per sandbox; 0 unlimited */
     bool adopt;       /* what has no record is removed */
     unsigned port;
-    char *texts;                 /* owned: the four texts below */
-    struct str name;             /* as configured */
-    struct str address;          /* IP literal */
-    struct str host;             /* the Host field */
-    struct str pool;             /* key of the pool of our own calls */
-    struct list rests;           /* struct rest: questions under way */
+    char *texts;        /* owned: the four texts below */
+    struct str name;    /* as configured */
+    struct str address; /* IP literal */
+    struct str host;    /* the Host field */
+    struct str pool;    /* key of the pool of our own calls */
+    struct list rests;  /* struct rest: questions under way */
+    unsigned rest_count;
     struct reconcile *reconcile; /* owned, NULL until used */
     struct templates *templates; /* owned, NULL until used */
 };

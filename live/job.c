@@ -5,7 +5,7 @@
 #include "live/root.h"
 
 struct waiter {
-    struct list link; /* in its job's waiters; in none when it was told */
+    struct list link;  /* in its job's waiters; in none when it was told */
     struct loop *loop; /* borrowed: outlives live */
     void (*on_result)(void *arg, enum err err, const struct op_result *result);
     void *arg;

@@ -16,6 +16,9 @@
 
 #define DELETE_MS 5000 /* the client waits that long at most */
 #define AGAIN_MS 1000  /* an expiry that the store did not take */
+#define DELETES_MAX \
+    64 /* questions at once; of a thousand ends at the same \
+          moment the rest is left to reconcile.c */
 
 struct life {
     struct job job;
@@ -168,7 +171,8 @@ static void on_ending(void *arg, enum err err)
     hurry(f);
     live_sandbox_end(l, f->record->id);
     b = backend_find(l, f->record->backend);
-    if (b && !rest_delete(b, f->record->id, DELETE_MS, on_deleted, f, &f->rest))
+    if (b && b->rest_count < DELETES_MAX &&
+        !rest_delete(b, f->record->id, DELETE_MS, on_deleted, f, &f->rest))
         return;
     if (b)
         backend_doubt(b);

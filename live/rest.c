@@ -173,6 +173,7 @@ enum err rest_start(struct backend *b, const struct rest_request *want,
     if (want->deadline_ms > 0)
         timer_set(&r->deadline, want->deadline_ms);
     list_push(&b->rests, &r->link);
+    b->rest_count++;
     *out = r;
     return E_OK;
 }
@@ -193,6 +194,7 @@ void rest_free(struct rest **rp)
     if (!r)
         return;
     list_remove(&r->link);
+    r->backend->rest_count--;
     call_free(&r->call);
     timer_clear(&r->deadline);
     loop_bury(r->backend->live->loop, bury, r);

@@ -211,3 +211,110 @@ Test(live_crash, survives_every_refused_allocation_of_its_beginning)
     rig_sandbox();
     rig_agrees();
 }
+
+/* ---- memory: the rest ---- */
+
+static unsigned told;
+
+static void on_any(void *arg, enum err err, const struct op_result *result)
+{
+    (void)arg;
+    (void)err;
+    (void)result;
+    told++;
+}
+
+static void on_way(void *arg, enum err err, const struct port_target *t)
+{
+    (void)arg;
+    (void)err;
+    (void)t;
+    told++;
+}
+
+static void on_head(void *arg, const struct answer_head *head)
+{
+    (void)arg;
+    (void)head;
+}
+
+static void on_piece(void *arg, struct str piece)
+{
+    (void)arg;
+    (void)piece;
+}
+
+static void on_end(void *arg)
+{
+    (void)arg;
+    told++;
+}
+
+static void on_cut(void *arg, enum err why)
+{
+    (void)arg;
+    (void)why;
+    told++;
+}
+
+static const struct call_events call_events = {on_head, on_piece, on_end,
+                                               on_cut, on_end};
+static const struct live_events live_events = {.on_result = on_any};
+
+/* Everything that can be asked of a sandbox, with the n-th allocation
+ * refused; what was begun is told of, or was an error at once. */
+static bool ask_without(const struct sandbox *s, long n)
+{
+    struct want_call call = {.method = STR("Stat"),
+                             .body = STR("{}"),
+                             .slot = SLOT_FILE,
+                             .deadline_ms = 1000};
+    struct want_live health = {.kind = LIVE_HEALTH};
+    struct want_job limit = {
+        .kind = JOB_TIMEOUT, .id = s->id, .timeout_s = 400};
+    struct passenger p = {.on_kicked = on_cut};
+    struct live_call *c;
+    struct subscription *sub;
+    struct port_lease *lease;
+    struct heard h;
+    unsigned begun = 0;
+    bool refused, job;
+
+    told = 0;
+    mem_refuse(n);
+    begun += !live_call_start(rig.live, s, &call, &call_events, NULL, &c);
+    begun += !live_order(rig.live, s, &health, &live_events, NULL, &sub);
+    begun += !port_find(rig.live, s, 8000, on_way, NULL, &lease);
+    job = !rig_try(&h, &limit);
+    (void)!passenger_board(rig.live, s, &p);
+    for (int i = 0; i < 100 && (told < begun || (job && !h.came)); i++)
+        rig_turn();
+    refused = mem_refuse(-1) > n;
+    cr_expect_eq(told, begun, "%ld", n);
+    cr_expect(!job || h.came, "%ld", n);
+    live_call_free(&c);
+    subscription_free(&sub);
+    port_leave(&lease);
+    job_leave(&h.waiter);
+    passenger_leave(rig.live, &p);
+    rig_settle();
+    return refused;
+}
+
+Test(live_crash, survives_every_refused_allocation_of_what_is_asked)
+{
+    bool more = true;
+
+    for (long n = 0; more; n++) {
+        char id[32];
+
+        snprintf(id, sizeof(id), "iold%ld", n);
+        rig_put(id, SANDBOX_RUNNING, 300000);
+        fake_add(rig.fake, id);
+        if (!n)
+            rig_start();
+        more = ask_without(rig_record(id), n);
+        cr_assert_lt(n, 200);
+    }
+    rig_agrees();
+}

@@ -13,9 +13,9 @@
 #include "base/str.h"
 
 #define CONNS 160
-#define SANDBOXES 64
+#define SANDBOXES 256
 #define RULES 8
-#define SEEN 256
+#define SEEN 1024
 #define TEXT 2048
 
 struct seen {
@@ -134,7 +134,7 @@ static void say(struct conn *c, const char *text, size_t n)
 
 static void answer(struct conn *c, int status, const char *body)
 {
-    char text[2 * TEXT + 8192];
+    char text[4 * TEXT + 8192];
     int n = snprintf(text, sizeof(text),
                      "HTTP/1.1 %d Said\r\nContent-Type: application/json\r\n"
                      "Content-Length: %zu\r\n\r\n%s",
@@ -190,13 +190,13 @@ static void text_after(const char *from, const char *mark, char out[65])
 
 static void list(struct conn *c)
 {
-    char text[8192] = "[";
+    char text[2 * TEXT + 8192] = "[";
     size_t n = 1;
 
     for (int i = 0; i < SANDBOXES; i++)
         if (c->f->ids[i][0])
             n += (size_t)snprintf(text + n, sizeof(text) - n,
-                                  "%s{\"id\":\"%s\", \"template_id\":\"t\"}",
+                                  "%s{\"id\":\"%s\", \"x\":0}",
                                   n > 1 ? "," : "", c->f->ids[i]);
     snprintf(text + n, sizeof(text) - n, "]\n");
     answer(c, 200, text);

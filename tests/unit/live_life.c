@@ -332,6 +332,30 @@ Test(live_life, ends_at_start_what_expired_while_nobody_ran)
     rig_agrees();
 }
 
+Test(live_life, ends_many_at_once_without_a_flood_at_the_back_end)
+{
+    char id[16];
+    unsigned most = 0;
+
+    for (int i = 0; i < 200; i++) {
+        snprintf(id, sizeof(id), "iold%d", i);
+        rig_put(id, SANDBOX_RUNNING, -1000);
+        fake_add(rig.fake, id);
+    }
+    rig_begin();
+    UNTIL(fake_seen(rig.fake, DELETE) > 60);
+    rig_later(5000);
+    rig_patience("the end of all");
+    while (rig_records() || fake_count(rig.fake)) {
+        unsigned now = backend_find(rig.live, STR("main"))->rest_count;
+
+        most = now > most ? now : most;
+        rig_turn();
+    }
+    cr_expect_leq(most, 64 + 16 + 2, "%u", most);
+    cr_expect_geq(most, 16);
+}
+
 Test(live_life, keeps_a_hundred_ends_in_order)
 {
     const char *id;

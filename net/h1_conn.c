@@ -218,8 +218,9 @@ static size_t take_head(struct conn *c, struct str bytes)
     c->state = CONN_OPEN;
     hs->at_hand = bytes.n - lines.bytes;
     hs->s.head.tls = c->tls != NULL;
-    hs->s.head.peer = str_of(c->peer);
-    hs->s.head.sni = str_of(c->io.sni);
+    /* Copies: the head outlives a connection that goes before the user. */
+    hs->s.head.peer = arena_copy(hs->s.arena, str_of(c->peer));
+    hs->s.head.sni = arena_copy(hs->s.arena, str_of(c->io.sni));
     c->server->on_request(c->server->arg, &hs->s, &hs->s.head);
     return lines.bytes;
 }

@@ -7,9 +7,10 @@
 #define TEXTS(s) \
     { \
         &(s)->id, &(s)->team, &(s)->backend, &(s)->template_id, &(s)->alias, \
-            &(s)->backend_template, &(s)->metadata, &(s)->envs \
+            &(s)->backend_template, &(s)->metadata, &(s)->envs, \
+            &(s)->mask_host, &(s)->https_ports \
     }
-#define TEXT_COUNT 8
+#define TEXT_COUNT 10
 
 enum err sandbox_new(const struct sandbox *model, struct sandbox **out)
 {
@@ -72,6 +73,77 @@ bool sandbox_id_ok(struct str id)
               (id.p[i] >= '0' && id.p[i] <= '9')))
             return false;
     return true;
+}
+
+#define PORT_WORD "${PORT}"
+
+/* Letters, digits, and what else a host name or an address in brackets may
+ * hold. */
+static bool is_host_byte(char c)
+{
+    char low = (char)(c | 0x20);
+
+    return (low >= 'a' && low <= 'z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '-' || c == '_' || c == '[' || c == ']' || c == ':';
+}
+
+bool sandbox_mask_ok(struct str mask)
+{
+    size_t word = str_find_str(mask, STR(PORT_WORD)), at = 0;
+
+    if (mask.n > SANDBOX_MASK_MAX)
+        return false;
+    while (at < mask.n) {
+        if (at == word) {
+            at += sizeof(PORT_WORD) - 1;
+            word = at + str_find_str(str_after(mask, at), STR(PORT_WORD));
+            continue;
+        }
+        if (!is_host_byte(mask.p[at++]))
+            return false;
+    }
+    return mask.n == 0 || mask.p[0] != ':';
+}
+
+bool sandbox_https_ok(struct str ports)
+{
+    uint64_t port, last = 0;
+    unsigned count = 0;
+
+    if (ports.n == 0)
+        return true;
+    while (ports.p) {
+        if (!str_u64(str_cut(&ports, ','), 65535, &port) || port <= last ||
+            ++count > SANDBOX_HTTPS_PORTS_MAX)
+            return false;
+        last = port;
+    }
+    return true;
+}
+
+void sandbox_put_host(const struct sandbox *s, unsigned port, struct buf *out)
+{
+    struct str rest = s->mask_host;
+
+    while (rest.n > 0) {
+        size_t word = str_find_str(rest, STR(PORT_WORD));
+
+        buf_put(out, str_from(rest.p, word));
+        if (word < rest.n)
+            buf_text(out, "%u", port);
+        rest = str_after(rest, word + sizeof(PORT_WORD) - 1);
+    }
+}
+
+bool sandbox_port_https(const struct sandbox *s, unsigned port)
+{
+    struct str rest = s->https_ports;
+    uint64_t one;
+
+    while (rest.n > 0)
+        if (str_u64(str_cut(&rest, ','), 65535, &one) && one == port)
+            return true;
+    return false;
 }
 
 void sandbox_id_make(const unsigned char random[20], char out[22])

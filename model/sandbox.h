@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
 
@@ -32,6 +33,10 @@ struct sandbox {
     struct str backend_template; /* the back end's own template */
     struct str metadata;         /* JSON object of strings, "{}" if none */
     struct str envs;             /* JSON object of strings, "{}" if none */
+    struct str mask_host;        /* Host that apps see, ${PORT} in it; "" as
+                                    it came */
+    struct str https_ports;      /* ports that speak TLS inside, "443,8443"; ""
+                                    none */
     uint64_t life;               /* one run between create and kill; random */
     int64_t started_ms;          /* wall */
     int64_t end_ms;              /* wall: endAt; the sandbox is deleted then */
@@ -56,6 +61,24 @@ void sandbox_unref(const struct sandbox **s);
 
 /* ^[a-z0-9]{1,57}$ */
 bool sandbox_id_ok(struct str id);
+
+/* Longest mask_host, with its ${PORT}. */
+#define SANDBOX_MASK_MAX 253
+#define SANDBOX_HTTPS_PORTS_MAX 32
+
+/* A host name or address, maybe with a port or ${PORT} behind a colon, as it
+ * may stand in Host; or empty. */
+bool sandbox_mask_ok(struct str mask);
+
+/* Decimal ports 1 to 65535 with commas between, ascending; or empty. */
+bool sandbox_https_ok(struct str ports);
+
+/* Append the Host that an app on that port sees; nothing when it is not
+ * masked. */
+void sandbox_put_host(const struct sandbox *s, unsigned port, struct buf *out);
+
+/* Does that port speak TLS inside the sandbox? */
+bool sandbox_port_https(const struct sandbox *s, unsigned port);
 
 /* Make a new id (22 bytes with NUL) from 20 random bytes. */
 void sandbox_id_make(const unsigned char random[20], char out[22]);

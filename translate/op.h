@@ -15,6 +15,7 @@
 #include "conf/conf.h"
 #include "model/head.h"
 #include "model/identity.h"
+#include "model/link.h"
 #include "model/sandbox.h"
 
 /* How errors are told; a column of gateway/answer.def. */
@@ -136,12 +137,15 @@ struct op_result {
     bool effect;                   /* a job that failed may have changed
                                       something at the back end */
     const struct sandbox **list;   /* WANT_RECORDS */
-    unsigned count;                /* rows of list or of processes */
+    unsigned count;                /* rows of list, processes or links */
     uint32_t pid;                  /* process start, connect */
     const struct live_process *processes; /* process list */
     uint64_t executions;                  /* context: runs so far */
     bool fresh_kernel;                    /* context: no code has run yet */
-    struct str detail;                    /* text of an error, or absent */
+    const struct link *links; /* LINK_CREATE: the one; LINK_LIST: count of
+                                 them, the newest first */
+    struct str link_url;      /* LINK_CREATE: with its token; never logged */
+    struct str detail;        /* text of an error, or absent */
 };
 
 struct op_event {
@@ -188,7 +192,15 @@ struct want_call {
                             DEADLINE as OP_ANSWER or OP_CUT */
 };
 
-enum job_kind { JOB_CREATE, JOB_KILL, JOB_TIMEOUT, JOB_EXTEND };
+enum job_kind {
+    JOB_CREATE,
+    JOB_KILL,
+    JOB_TIMEOUT,
+    JOB_EXTEND,
+    JOB_LINK_CREATE, /* E_UNIMPLEMENTED while previews are not configured */
+    JOB_LINK_LIST,
+    JOB_LINK_REVOKE /* one, or all of before a time; E_NOT_FOUND: no such */
+};
 
 struct want_job {
     enum job_kind kind;
@@ -202,6 +214,14 @@ struct want_job {
     bool secure;                    /* CREATE */
     struct str idempotency_key;     /* CREATE; absent if none */
     unsigned char request_hash[32]; /* CREATE with a key */
+    bool private_traffic;           /* CREATE */
+    struct str mask_host;           /* CREATE; absent or "": not masked */
+    struct str https_ports;         /* CREATE; absent or "": none */
+    const struct link *link; /* LINK_CREATE: port, scopes, opaque; the rest is
+                                live's (and timeout_s).  LINK_REVOKE: id, or
+                                "" and revoked_ms: all made before it */
+    bool mitos;              /* LINK_CREATE: a token of the sandbox server's
+                                form, which no record is kept of */
 };
 
 enum live_kind {

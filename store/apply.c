@@ -6,6 +6,8 @@
 #include "store/row.h"
 
 #define EXPIRE_EVERY_MS (10 * 60 * 1000)
+/* So long a link is listed after its end. */
+#define LINK_KEPT_MS (60 * 60 * 1000)
 /* So many deletions a process may have missed before it must read all. */
 #define DROPPED_KEPT 10000
 
@@ -114,6 +116,24 @@ static enum err drop(struct file *f, enum sql_statement which,
     return put_dropped(f, r->kind, r->name, 0);
 }
 
+/* A link goes with the record of its sandbox; other processes drop it when
+ * they hear of that one. */
+static enum err drop_links(struct file *f, struct str sandbox)
+{
+    static const enum sql_statement all[] = {SQL_LINK_DROP_SANDBOX,
+                                             SQL_BEFORE_DROP_SANDBOX};
+    enum err err = E_OK;
+
+    for (unsigned i = 0; i < 2 && err == E_OK; i++) {
+        sqlite3_stmt *t = store_sql_start(&f->sql, all[i]);
+
+        if (t)
+            store_sql_bind(t, 1, sandbox);
+        err = store_sql_step(&f->sql, t, NULL);
+    }
+    return err;
+}
+
 /* A key stays what it was: an existing number and a hash that is or was there
  * are conflicts, so that nothing revoked comes back. */
 static enum err put_key(struct file *f, struct record *r)
@@ -135,33 +155,26 @@ static enum err put_key(struct file *f, struct record *r)
     return err;
 }
 
-/* The record becomes what stands in the row: also the time of the first
- * revocation, where it was one of a revoked key. */
-static enum err revoke_key(struct file *f, struct step *s)
+/* Step t, which is bound and RETURNS *: the record of the step becomes what
+ * stands in the row then. */
+static enum err take_row(struct file *f, sqlite3_stmt *t, struct step *s)
 {
-    const struct key *k = &s->record->key;
-    sqlite3_stmt *t = store_sql_start(&f->sql, SQL_KEY_REVOKE);
     struct record *found = NULL;
     const char *why;
     enum err err;
     bool row;
 
-    if (t) {
-        sqlite3_bind_int64(t, 1, ++f->stamp);
-        sqlite3_bind_int64(t, 2, k->revoked_ms);
-        sqlite3_bind_int64(t, 3, (int64_t)k->number);
-    }
     err = store_sql_step(&f->sql, t, &row);
     if (err != E_OK)
         return err;
     if (!row)
         return E_CONFLICT;
-    err = store_row_read(t, RECORD_KEY, &why, &found);
+    err = store_row_read(t, s->record->kind, &why, &found);
     if (err == E_OK)
         err = store_sql_step(&f->sql, t, &row);
     store_sql_end(t);
     if (err == E_OK && !found)
-        err = E_CONFLICT; /* a row without a hash opens nothing anyway */
+        err = E_CONFLICT; /* a row without a name opens nothing anyway */
     if (err != E_OK) {
         store_record_free(&found);
         return err;
@@ -169,6 +182,86 @@ static enum err revoke_key(struct file *f, struct step *s)
     store_record_free(&s->record);
     s->record = found;
     return E_OK;
+}
+
+/* Also the time of the first revocation, where it was one of a revoked
+ * key. */
+static enum err revoke_key(struct file *f, struct step *s)
+{
+    const struct key *k = &s->record->key;
+    sqlite3_stmt *t = store_sql_start(&f->sql, SQL_KEY_REVOKE);
+
+    if (t) {
+        sqlite3_bind_int64(t, 1, ++f->stamp);
+        sqlite3_bind_int64(t, 2, k->revoked_ms);
+        sqlite3_bind_int64(t, 3, (int64_t)k->number);
+    }
+    return take_row(f, t, s);
+}
+
+/* Is there a record of the sandbox, and in a life that links are for?
+ * life  NULL: any state and life will do */
+static enum err check_linked(struct file *f, struct str sandbox,
+                             const uint64_t *life)
+{
+    sqlite3_stmt *t = store_sql_start(&f->sql, SQL_SANDBOX_STATE);
+    int64_t now[2] = {0, 0};
+    enum err err;
+    bool row;
+
+    if (t)
+        store_sql_bind(t, 1, sandbox);
+    err = look_up(f, t, &row, now);
+    if (err != E_OK)
+        return err;
+    if (!row ||
+        (life && (now[0] != SANDBOX_RUNNING || (uint64_t)now[1] != *life)))
+        return E_CONFLICT;
+    return E_OK;
+}
+
+static enum err put_link(struct file *f, const struct record *r)
+{
+    const struct link *l = r->linked.link;
+    enum err err = check_linked(f, str_of(l->sandbox), &l->life);
+
+    return err == E_OK ? put(f, SQL_LINK_PUT, r) : err;
+}
+
+static enum err revoke_link(struct file *f, struct step *s)
+{
+    sqlite3_stmt *t = store_sql_start(&f->sql, SQL_LINK_REVOKE);
+
+    if (t) {
+        sqlite3_bind_int64(t, 1, ++f->stamp);
+        sqlite3_bind_int64(t, 2, s->record->linked.link->revoked_ms);
+        store_sql_bind(t, 3, s->record->name);
+    }
+    return take_row(f, t, s);
+}
+
+static enum err revoke_before(struct file *f, struct step *s)
+{
+    enum err err = check_linked(f, s->record->name, NULL);
+    sqlite3_stmt *t;
+
+    if (err != E_OK)
+        return err;
+    t = store_sql_start(&f->sql, SQL_BEFORE_PUT);
+    if (t)
+        store_row_bind(t, s->record, ++f->stamp);
+    return take_row(f, t, s);
+}
+
+static enum err use_link(struct file *f, struct step *s)
+{
+    sqlite3_stmt *t = store_sql_start(&f->sql, SQL_LINK_USE);
+
+    if (t) {
+        sqlite3_bind_int64(t, 1, ++f->stamp);
+        store_sql_bind(t, 2, s->record->name);
+    }
+    return take_row(f, t, s);
 }
 
 static enum err apply_step(struct file *f, struct step *s)
@@ -181,6 +274,8 @@ static enum err apply_step(struct file *f, struct step *s)
         return err == E_OK ? put(f, SQL_SANDBOX_PUT, s->record) : err;
     case CHANGE_DROP_SANDBOX:
         err = check_sandbox(f, s);
+        if (err == E_OK)
+            err = drop_links(f, s->record->name);
         return err == E_OK ? drop(f, SQL_SANDBOX_DROP, s->record) : err;
     case CHANGE_PUT_KEY:
         return put_key(f, s->record);
@@ -191,6 +286,14 @@ static enum err apply_step(struct file *f, struct step *s)
         return err == E_OK ? put(f, SQL_IDEMPOTENCY_PUT, s->record) : err;
     case CHANGE_DROP_IDEMPOTENCY:
         return drop(f, SQL_IDEMPOTENCY_DROP, s->record);
+    case CHANGE_PUT_LINK:
+        return put_link(f, s->record);
+    case CHANGE_REVOKE_LINK:
+        return revoke_link(f, s);
+    case CHANGE_REVOKE_LINKS_BEFORE:
+        return revoke_before(f, s);
+    case CHANGE_USE_LINK:
+        return use_link(f, s);
     }
     return E_CONFLICT;
 }
@@ -227,29 +330,43 @@ static enum err forget_dropped(struct file *f)
     return store_sql_step(&f->sql, t, NULL);
 }
 
+/* Delete by time, and tell of it. */
+static enum err expire(struct file *f, struct batch *b, enum record_kind kind,
+                       int64_t before_ms)
+{
+    static const enum sql_statement which[] = {[RECORD_IDEMPOTENCY] =
+                                                   SQL_IDEMPOTENCY_EXPIRE,
+                                               [RECORD_LINK] = SQL_LINK_EXPIRE};
+    sqlite3_stmt *t = store_sql_start(&f->sql, which[kind]);
+    struct record *r;
+    enum err err;
+
+    if (t)
+        sqlite3_bind_int64(t, 1,
+                           kind == RECORD_LINK ? before_ms / 1000 : before_ms);
+    err = store_sql_step(&f->sql, t, NULL);
+    if (err != E_OK || sqlite3_changes(f->sql.db) == 0)
+        return err;
+    err = put_dropped(f, kind, STR(""), before_ms);
+    if (err == E_OK)
+        err = store_record_name(kind, RECORD_EXPIRED, STR(""), &r);
+    if (err != E_OK)
+        return err;
+    r->before_ms = before_ms;
+    store_batch_add(b, r);
+    return E_OK;
+}
+
 enum err store_apply_age(struct file *f, struct batch *b, int64_t now_ms)
 {
     int64_t before_ms = now_ms - STORE_IDEMPOTENCY_MS;
-    struct record *r;
-    sqlite3_stmt *t;
     enum err err;
 
     if (now_ms - f->expired_ms < EXPIRE_EVERY_MS || before_ms <= 0)
         return forget_dropped(f);
-    t = store_sql_start(&f->sql, SQL_IDEMPOTENCY_EXPIRE);
-    if (t)
-        sqlite3_bind_int64(t, 1, before_ms);
-    err = store_sql_step(&f->sql, t, NULL);
-    if (err == E_OK && sqlite3_changes(f->sql.db) > 0) {
-        err = put_dropped(f, RECORD_IDEMPOTENCY, STR(""), before_ms);
-        if (err == E_OK)
-            err = store_record_name(RECORD_IDEMPOTENCY, RECORD_EXPIRED, STR(""),
-                                    &r);
-        if (err == E_OK) {
-            r->before_ms = before_ms;
-            store_batch_add(b, r);
-        }
-    }
+    err = expire(f, b, RECORD_IDEMPOTENCY, before_ms);
+    if (err == E_OK)
+        err = expire(f, b, RECORD_LINK, now_ms - LINK_KEPT_MS);
     f->expired_ms = now_ms;
     return err == E_OK ? forget_dropped(f) : err;
 }

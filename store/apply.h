@@ -16,10 +16,10 @@
 MUST_USE enum err store_apply(struct file *f, struct unit *u);
 
 /*
- * Delete what has had its time: idempotency rows (24 h; at most every 10
- * minutes), the oldest of the list of deletions.  now_ms: the newest at_ms of
- * the transaction, 0 if it has none.  b is told.
- * Errors: as store_apply().
+ * Delete what has had its time: idempotency rows (24 h), expired links (1 h;
+ * both at most every 10 minutes), the oldest of the list of deletions.  now_ms:
+ * the newest at_ms of the transaction, 0 if it has none.  b is told. Errors: as
+ * store_apply().
  */
 MUST_USE enum err store_apply_age(struct file *f, struct batch *b,
                                   int64_t now_ms);

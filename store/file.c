@@ -11,19 +11,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "store/row.h"
+#include "store/schema.h"
 #include "store/unit.h"
-
-#define SCHEMA_VERSION 1
-#define SCHEMA_APPLICATION 0x53474154 /* "SGAT" */
-#define DIGITS_OF(x) #x
-#define DIGITS(x) DIGITS_OF(x)
-
-static const char *const schema[] = {
-#define SCHEMA(text) text,
-#include "store/schema.def"
-#undef SCHEMA
-    "PRAGMA application_id = " DIGITS(SCHEMA_APPLICATION),
-    "PRAGMA user_version = " DIGITS(SCHEMA_VERSION)};
 
 static enum err failed(struct file *f, struct batch *b, enum err err)
 {
@@ -154,42 +143,11 @@ static enum err find_file(struct file *f, struct batch *b, bool *exists)
     return close_to_others(f, b, st.st_mode);
 }
 
-/* Make the tables, unless another process has just done it. */
-static enum err make_schema(struct file *f)
-{
-    int64_t version = 0;
-    enum err err = store_sql_run(&f->sql, SQL_BEGIN_WRITE);
-
-    if (err == E_OK)
-        err = store_sql_number(&f->sql, "PRAGMA user_version", &version);
-    for (size_t i = 0; i < sizeof(schema) / sizeof(*schema); i++)
-        if (err == E_OK && version == 0)
-            err = store_sql_do(&f->sql, schema[i]);
-    if (err == E_OK)
-        err = store_sql_run(&f->sql, SQL_COMMIT);
-    if (err != E_OK)
-        store_sql_rollback(&f->sql);
-    return err;
-}
-
 static enum err check_schema(struct file *f, struct batch *b)
 {
-    int64_t application, version, tables;
-    const char *bad = NULL;
-    enum err err =
-        store_sql_number(&f->sql, "PRAGMA application_id", &application);
+    const char *bad;
+    enum err err = store_schema_check(&f->sql, &bad);
 
-    if (err == E_OK)
-        err = store_sql_number(&f->sql, "PRAGMA user_version", &version);
-    if (err == E_OK)
-        err = store_sql_number(&f->sql, "SELECT count(*) FROM sqlite_schema",
-                               &tables);
-    if (err == E_OK && version == 0 && tables == 0)
-        err = make_schema(f);
-    else if (err == E_OK && application != SCHEMA_APPLICATION)
-        bad = "is an SQLite file of another program";
-    else if (err == E_OK && version != SCHEMA_VERSION)
-        bad = "was written by another version of this program";
     if (bad) {
         store_batch_note(b, LOG_ERROR, "store %s: %s", f->path, bad);
         return E_STORE;
@@ -249,10 +207,38 @@ static bool judge(struct file *f, struct batch *b, const char *mark)
     return true;
 }
 
+static enum err keep_link(struct file *f, struct link *l)
+{
+    if (l->revoked_ms > 0)
+        return store_marker_add_link(&f->marker, str_of(l->id), l->expires_s);
+    if (store_marker_has_link(&f->marker, str_of(l->id))) {
+        l->revoked_ms = clock_wall_ms();
+        f->repair = true;
+    }
+    return E_OK;
+}
+
+static enum err keep_before(struct file *f, struct record *r)
+{
+    int64_t marked_ms = store_marker_before(&f->marker, r->name);
+
+    if (r->revoked_before_ms < marked_ms) {
+        r->revoked_before_ms = marked_ms;
+        f->repair = true;
+    }
+    return store_marker_add_before(&f->marker, r->name, r->revoked_before_ms);
+}
+
 /* Revocations hold even where the rows are older (threats.md S-04). */
 static enum err keep_revoked(struct file *f, struct record *r)
 {
-    if (r->kind != RECORD_KEY || r->what != RECORD_ROW)
+    if (r->what != RECORD_ROW)
+        return E_OK;
+    if (r->kind == RECORD_LINK)
+        return keep_link(f, r->linked.link);
+    if (r->kind == RECORD_BEFORE)
+        return keep_before(f, r);
+    if (r->kind != RECORD_KEY)
         return E_OK;
     if (r->key.revoked_ms > 0)
         return store_marker_add(&f->marker, r->name);
@@ -269,7 +255,9 @@ static enum err read_kind(struct file *f, struct batch *b,
     static const enum sql_statement newer[] = {
         [RECORD_SANDBOX] = SQL_SANDBOX_NEWER,
         [RECORD_KEY] = SQL_KEY_NEWER,
-        [RECORD_IDEMPOTENCY] = SQL_IDEMPOTENCY_NEWER};
+        [RECORD_IDEMPOTENCY] = SQL_IDEMPOTENCY_NEWER,
+        [RECORD_LINK] = SQL_LINK_NEWER,
+        [RECORD_BEFORE] = SQL_BEFORE_NEWER};
     sqlite3_stmt *t = store_sql_start(&f->sql, newer[kind]);
     const char *why, *first = NULL;
     unsigned bad = 0;
@@ -324,6 +312,25 @@ static enum err read_dropped(struct file *f, struct batch *b, int64_t since)
     return err;
 }
 
+/* "Before a time" of which there is no row any more: the marker knows it, and
+ * what it says is as late as any row. */
+static enum err read_marked(struct file *f, struct batch *b)
+{
+    enum err err = E_OK;
+
+    for (unsigned i = 0; i < f->marker.end_count && err == E_OK; i++) {
+        const struct marker_end *e = &f->marker.ends[i];
+        struct record *r;
+
+        if (e->name[0] != 'b')
+            continue;
+        err = store_record_before(str_of(e->name + 1), e->at, &r);
+        if (err == E_OK)
+            store_batch_add(b, r);
+    }
+    return err;
+}
+
 /* In a transaction whose counter stands at now: what the memory was not told.
  * Deletions come first: a row that was put again carries a newer stamp, and
  * one that was deleted later is not there. */
@@ -341,6 +348,8 @@ static enum err read_newer(struct file *f, struct batch *b, int64_t now)
         err = read_dropped(f, b, since);
     for (unsigned kind = 0; kind < RECORD_KINDS && err == E_OK; kind++)
         err = read_kind(f, b, (enum record_kind)kind, since);
+    if (err == E_OK && since < 0)
+        err = read_marked(f, b);
     if (err == E_OK)
         f->stamp = now;
     return err;
@@ -358,8 +367,56 @@ static enum err put_store(struct file *f, int64_t stamp)
     return store_sql_step(&f->sql, t, NULL);
 }
 
+/* Step what was bound; *stamp counts up when it changed a row. */
+static enum err repair(struct file *f, sqlite3_stmt *t, int64_t *stamp)
+{
+    enum err err = store_sql_step(&f->sql, t, NULL);
+
+    if (err == E_OK)
+        *stamp += sqlite3_changes(f->sql.db) > 0;
+    return err;
+}
+
+static enum err repair_keys(struct file *f, int64_t *stamp)
+{
+    enum err err = E_OK;
+
+    for (unsigned i = 0; i < f->marker.count && err == E_OK; i++) {
+        sqlite3_stmt *t = store_sql_start(&f->sql, SQL_KEY_REVOKE_HASH);
+
+        if (!t)
+            return E_STORE;
+        sqlite3_bind_int64(t, 1, *stamp + 1);
+        sqlite3_bind_int64(t, 2, clock_wall_ms());
+        store_sql_bind_bytes(
+            t, 3, str_from((const char *)f->marker.revoked[i], KEY_HASH_BYTES));
+        err = repair(f, t, stamp);
+    }
+    return err;
+}
+
+static enum err repair_links(struct file *f, int64_t *stamp)
+{
+    enum err err = E_OK;
+
+    for (unsigned i = 0; i < f->marker.end_count && err == E_OK; i++) {
+        const struct marker_end *e = &f->marker.ends[i];
+        bool link = e->name[0] == 'l';
+        sqlite3_stmt *t = store_sql_start(&f->sql, link ? SQL_LINK_REVOKE_ID
+                                                        : SQL_BEFORE_RAISE);
+
+        if (!t)
+            return E_STORE;
+        sqlite3_bind_int64(t, 1, *stamp + 1);
+        sqlite3_bind_int64(t, 2, link ? clock_wall_ms() : e->at);
+        store_sql_bind(t, 3, str_of(e->name + 1));
+        err = repair(f, t, stamp);
+    }
+    return err;
+}
+
 /* Write into the rows the revocations that they lack. */
-static enum err repair_keys(struct file *f)
+static enum err repair_rows(struct file *f)
 {
     enum err err = store_sql_run(&f->sql, SQL_BEGIN_WRITE);
     char mark[MARKER_TEXT + 1];
@@ -367,20 +424,10 @@ static enum err repair_keys(struct file *f)
 
     if (err == E_OK)
         err = get_store(f, &stamp, mark);
-    for (unsigned i = 0; i < f->marker.count && err == E_OK; i++) {
-        sqlite3_stmt *t = store_sql_start(&f->sql, SQL_KEY_REVOKE_HASH);
-
-        if (!t)
-            err = E_STORE;
-        if (err != E_OK)
-            break;
-        sqlite3_bind_int64(t, 1, stamp + 1);
-        sqlite3_bind_int64(t, 2, clock_wall_ms());
-        store_sql_bind_bytes(
-            t, 3, str_from((const char *)f->marker.revoked[i], KEY_HASH_BYTES));
-        err = store_sql_step(&f->sql, t, NULL);
-        stamp += sqlite3_changes(f->sql.db) > 0;
-    }
+    if (err == E_OK)
+        err = repair_keys(f, &stamp);
+    if (err == E_OK)
+        err = repair_links(f, &stamp);
     if (err == E_OK)
         err = put_store(f, stamp);
     if (err == E_OK)
@@ -396,6 +443,7 @@ static void write_marker(struct file *f, struct batch *b)
 {
     if (!f->marked || !f->marker.stale)
         return;
+    store_marker_age(&f->marker, clock_wall_ms());
     if (store_marker_write(&f->marker, f->marker_path) != E_OK)
         store_batch_note(b, LOG_ERROR, "store %s: cannot be written: %s",
                          f->marker_path, strerror(errno));
@@ -456,7 +504,7 @@ enum err store_file_open(struct file *f, struct batch *b)
         close_file(f);
         return err;
     }
-    if (f->repair && repair_keys(f) != E_OK)
+    if (f->repair && repair_rows(f) != E_OK)
         (void)failed(f, b, E_STORE);
     write_marker(f, b);
     return E_OK;

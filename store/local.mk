@@ -5,4 +5,4 @@ noinst_LIBRARIES += %D%/libstore.a
 	%D%/record.c %D%/record.h %D%/unit.c %D%/unit.h %D%/batch.c \
 	%D%/batch.h %D%/writer.c %D%/writer.h %D%/apply.c %D%/apply.h \
 	%D%/file.c %D%/file.h %D%/marker.c %D%/marker.h %D%/row.c \
-	%D%/row.h %D%/sql.c %D%/sql.h %D%/statements.def %D%/schema.def
+	%D%/row.h %D%/schema.c %D%/schema.h %D%/sql.c %D%/sql.h %D%/statements.def %D%/schema.def

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,6 +16,10 @@
 
 #define FIRST "sandgate-store "
 #define REVOKED "revoked "
+#define LINK "link "
+#define BEFORE "links "
+/* What the clock may have been set back by. */
+#define SLACK_MS (60 * 60 * 1000)
 #define FILE_MAX (16 << 20)
 
 static enum err read_all(const char *path, struct buf *text, bool *found)
@@ -35,6 +40,19 @@ static enum err read_all(const char *path, struct buf *text, bool *found)
     return n == 0 ? E_OK : E_STORE;
 }
 
+/* `<name> <number>` of the line, behind its first word. */
+static enum err take_end(struct marker *m, struct str rest, bool link)
+{
+    struct str name = str_cut(&rest, ' ');
+    uint64_t at;
+
+    if (!rest.p || !str_u64(rest, INT64_MAX, &at) || at == 0 ||
+        (link ? !link_id_ok(name) : name.n == 0 || name.n > LINK_SANDBOX_MAX))
+        return E_OK;
+    return link ? store_marker_add_link(m, name, (int64_t)at)
+                : store_marker_add_before(m, name, (int64_t)at);
+}
+
 /* Lines that are not understood are left out: the rows say it again. */
 static enum err take_line(struct marker *m, struct str line)
 {
@@ -48,6 +66,10 @@ static enum err take_line(struct marker *m, struct str line)
         line = str_after(line, sizeof(REVOKED) - 1);
         if (decode_hex(line, hash, sizeof(hash)))
             return store_marker_add(m, str_from((char *)hash, sizeof(hash)));
+    } else if (str_starts(line, STR(LINK))) {
+        return take_end(m, str_after(line, sizeof(LINK) - 1), true);
+    } else if (str_starts(line, STR(BEFORE))) {
+        return take_end(m, str_after(line, sizeof(BEFORE) - 1), false);
     }
     return E_OK;
 }
@@ -122,6 +144,10 @@ enum err store_marker_write(struct marker *m, const char *path)
         encode_hex(m->revoked[i], KEY_HASH_BYTES, hex);
         buf_text(&text, REVOKED "%s\n", hex);
     }
+    for (unsigned i = 0; i < m->end_count; i++)
+        buf_text(&text, "%s%s %" PRId64 "\n",
+                 m->ends[i].name[0] == 'l' ? LINK : BEFORE, m->ends[i].name + 1,
+                 m->ends[i].at);
     err = text.failed ? E_NOMEM : replace(path, buf_str(&text));
     buf_clear(&text);
     if (err == E_OK)
@@ -188,8 +214,113 @@ enum err store_marker_add(struct marker *m, struct str hash)
     return E_OK;
 }
 
+/* ---- links ---- */
+
+/* Where the end of that kind and name stands, or should. */
+static unsigned end_of(const struct marker *m, char kind, struct str name,
+                       bool *found)
+{
+    char wanted[sizeof(m->ends->name)] = {kind};
+    unsigned low = 0, high = m->end_count;
+
+    *found = false;
+    if (name.n >= sizeof(wanted) - 1)
+        return m->end_count;
+    memcpy(wanted + 1, name.p, name.n);
+    while (low < high) {
+        unsigned middle = low + (high - low) / 2;
+        int order = strcmp(m->ends[middle].name, wanted);
+
+        *found = *found || order == 0;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Put it in, or raise the one that is there. */
+static enum err add_end(struct marker *m, char kind, struct str name,
+                        int64_t at)
+{
+    bool found;
+    unsigned place = end_of(m, kind, name, &found);
+
+    if (found) {
+        m->stale = m->stale || m->ends[place].at < at;
+        if (m->ends[place].at < at)
+            m->ends[place].at = at;
+        return E_OK;
+    }
+    if (m->end_count == m->end_room) {
+        unsigned room = m->end_room ? 2 * m->end_room : 16;
+        void *more = mem_realloc(m->ends, room * sizeof(*m->ends));
+
+        if (!more)
+            return E_NOMEM;
+        m->ends = more;
+        m->end_room = room;
+    }
+    memmove(&m->ends[place + 1], &m->ends[place],
+            (m->end_count - place) * sizeof(*m->ends));
+    memset(&m->ends[place], 0, sizeof(*m->ends));
+    m->ends[place].name[0] = kind;
+    memcpy(m->ends[place].name + 1, name.p, name.n);
+    m->ends[place].at = at;
+    m->end_count++;
+    m->stale = true;
+    return E_OK;
+}
+
+bool store_marker_has_link(const struct marker *m, struct str id)
+{
+    bool found;
+
+    (void)end_of(m, 'l', id, &found);
+    return found;
+}
+
+enum err store_marker_add_link(struct marker *m, struct str id,
+                               int64_t expires_s)
+{
+    return add_end(m, 'l', id, expires_s);
+}
+
+int64_t store_marker_before(const struct marker *m, struct str sandbox)
+{
+    bool found;
+    unsigned place = end_of(m, 'b', sandbox, &found);
+
+    return found ? m->ends[place].at : 0;
+}
+
+enum err store_marker_add_before(struct marker *m, struct str sandbox,
+                                 int64_t before_ms)
+{
+    return add_end(m, 'b', sandbox, before_ms);
+}
+
+void store_marker_age(struct marker *m, int64_t wall_ms)
+{
+    int64_t oldest_ms = wall_ms - SLACK_MS;
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < m->end_count; i++) {
+        const struct marker_end *e = &m->ends[i];
+        int64_t last_ms = e->name[0] == 'l'
+                              ? e->at * 1000
+                              : e->at + LINK_TTL_MAX_S * INT64_C(1000);
+
+        if (last_ms >= oldest_ms)
+            m->ends[kept++] = *e;
+    }
+    m->end_count = kept;
+}
+
 void store_marker_clear(struct marker *m)
 {
+    mem_free(m->ends);
     mem_free(m->revoked);
     memset(m, 0, sizeof(*m));
 }

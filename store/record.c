@@ -66,6 +66,29 @@ enum err store_record_idempotency(const struct idempotency *i,
     return E_OK;
 }
 
+enum err store_record_link(const struct link *l, struct record **out)
+{
+    if (make(RECORD_LINK, sizeof(*l), out) != E_OK)
+        return E_NOMEM;
+    (*out)->linked.link = (struct link *)(void *)(*out + 1);
+    *(*out)->linked.link = *l;
+    (*out)->name = str_of((*out)->linked.link->id);
+    return E_OK;
+}
+
+enum err store_record_before(struct str sandbox, int64_t before_ms,
+                             struct record **out)
+{
+    char *at;
+
+    if (make(RECORD_BEFORE, sandbox.n + 1, out) != E_OK)
+        return E_NOMEM;
+    at = (char *)(*out + 1);
+    (*out)->name = copy(&at, sandbox);
+    (*out)->revoked_before_ms = before_ms;
+    return E_OK;
+}
+
 enum err store_record_name(enum record_kind kind, enum record_what what,
                            struct str name, struct record **out)
 {

@@ -13,6 +13,8 @@ enum record_kind {
     RECORD_SANDBOX,     /* named by its id */
     RECORD_KEY,         /* named by its hash */
     RECORD_IDEMPOTENCY, /* named by team, NUL, key */
+    RECORD_LINK,        /* named by its id */
+    RECORD_BEFORE,      /* named by a sandbox: its links of before a time */
     RECORD_KINDS
 };
 
@@ -38,7 +40,12 @@ struct record {
         const struct sandbox *sandbox; /* owned: one count */
         struct key key;
         struct idempotency idempotency; /* texts lie behind */
-        int64_t before_ms;              /* RECORD_EXPIRED */
+        struct {
+            struct link *link; /* lies behind */
+            uint32_t pending;  /* uses on their way to the disk */
+        } linked;
+        int64_t revoked_before_ms; /* RECORD_BEFORE */
+        int64_t before_ms;         /* RECORD_EXPIRED */
     };
 };
 
@@ -49,6 +56,10 @@ MUST_USE enum err store_record_sandbox(const struct sandbox *s,
 MUST_USE enum err store_record_key(const struct key *k, struct record **out);
 MUST_USE enum err store_record_idempotency(const struct idempotency *i,
                                            struct record **out);
+
+MUST_USE enum err store_record_link(const struct link *l, struct record **out);
+MUST_USE enum err store_record_before(struct str sandbox, int64_t before_ms,
+                                      struct record **out);
 
 /* A record that is a name only.  As above. */
 MUST_USE enum err store_record_name(enum record_kind kind,

@@ -78,6 +78,10 @@ const char *store_row_sandbox_fault(const struct sandbox *s)
         return "sandbox: metadata";
     if (!strings_ok(s->envs))
         return "sandbox: envs";
+    if (!sandbox_mask_ok(s->mask_host))
+        return "sandbox: mask_host";
+    if (!sandbox_https_ok(s->https_ports))
+        return "sandbox: https_ports";
     if (!wall_ok(s->started_ms))
         return "sandbox: started_ms";
     return wall_ok(s->end_ms) ? NULL : "sandbox: end_ms";
@@ -106,6 +110,39 @@ const char *store_row_idempotency_fault(const struct idempotency *i)
     if (!sandbox_id_ok(i->sandbox))
         return "idempotency: sandbox";
     return wall_ok(i->at_ms) ? NULL : "idempotency: at_ms";
+}
+
+bool store_row_sandbox_name_ok(struct str id)
+{
+    for (size_t i = 0; i < id.n; i++) {
+        char c = id.p[i], low = (char)(c | 0x20);
+
+        if (!(low >= 'a' && low <= 'z') && !(c >= '0' && c <= '9') &&
+            c != '-' && c != '_')
+            return false;
+    }
+    return id.n >= 1 && id.n <= LINK_SANDBOX_MAX;
+}
+
+const char *store_row_link_fault(const struct link *l)
+{
+    if (!memchr(l->id, '\0', sizeof(l->id)) || !link_id_ok(str_of(l->id)))
+        return "link: id";
+    if (!memchr(l->team, '\0', sizeof(l->team)) ||
+        !identity_team_ok(str_of(l->team)))
+        return "link: team";
+    if (!memchr(l->sandbox, '\0', sizeof(l->sandbox)) ||
+        !store_row_sandbox_name_ok(str_of(l->sandbox)))
+        return "link: sandbox";
+    if (l->port < 1 || l->port > 65535)
+        return "link: port";
+    if (!wall_ok(l->created_ms))
+        return "link: created_ms";
+    if (l->expires_s < 1 || l->expires_s > WALL_MAX_MS / 1000)
+        return "link: expires_s";
+    if (!wall_ok(l->revoked_ms))
+        return "link: revoked_ms";
+    return link_scopes_ok(&l->scopes) ? NULL : "link: scopes";
 }
 
 static struct str column(sqlite3_stmt *t, int at)
@@ -160,7 +197,9 @@ static enum err read_sandbox(sqlite3_stmt *t, const char **why,
                         .end_ms = sqlite3_column_int64(t, 12),
                         .secure = column_bool(t, 13, &bad),
                         .native = column_bool(t, 14, &bad),
-                        .private_traffic = column_bool(t, 15, &bad)};
+                        .private_traffic = column_bool(t, 15, &bad),
+                        .mask_host = column(t, 16),
+                        .https_ports = column(t, 17)};
 
     *why = bad ? "sandbox: state or flag" : store_row_sandbox_fault(&s);
     if (!*why)
@@ -215,6 +254,66 @@ static enum err read_idempotency(sqlite3_stmt *t, const char **why,
                : E_OK;
 }
 
+/* The scopes as they were written; NULL, or what is wrong. */
+static const char *read_scopes(struct str text, struct link_scopes *out)
+{
+    static const struct json_limits limits = {8192, 2, 64};
+    const char *why = "link: scopes";
+    json_t *object;
+
+    if (json_read(text, &limits, &object) != E_OK)
+        return why;
+    if (json_is_object(object) && !link_scopes_read(object, out, &why))
+        why = NULL;
+    json_decref(object);
+    return why ? "link: scopes" : NULL;
+}
+
+static enum err read_link(sqlite3_stmt *t, const char **why,
+                          struct record **out)
+{
+    bool bad = false;
+    int64_t port = sqlite3_column_int64(t, 5);
+    int64_t uses = sqlite3_column_int64(t, 10);
+    struct link l = {.life = (uint64_t)sqlite3_column_int64(t, 4),
+                     .port = port > 0 && port <= 65535 ? (unsigned)port : 0,
+                     .opaque = column_bool(t, 6, &bad),
+                     .created_ms = sqlite3_column_int64(t, 7),
+                     .expires_s = sqlite3_column_int64(t, 8),
+                     .revoked_ms = sqlite3_column_int64(t, 9)};
+
+    fill(l.id, sizeof(l.id), column(t, 0));
+    fill(l.team, sizeof(l.team), column(t, 2));
+    fill(l.sandbox, sizeof(l.sandbox), column(t, 3));
+    if (uses < 0 || uses > UINT32_MAX)
+        bad = true;
+    l.uses = (uint32_t)uses;
+    *why = read_scopes(column(t, 11), &l.scopes);
+    if (!*why)
+        *why = bad ? "link: uses or opaque" : store_row_link_fault(&l);
+    if (!*why)
+        return store_record_link(&l, out);
+    return link_id_ok(column(t, 0))
+               ? store_record_name(RECORD_LINK, RECORD_BAD, column(t, 0), out)
+               : E_OK;
+}
+
+static enum err read_before(sqlite3_stmt *t, const char **why,
+                            struct record **out)
+{
+    struct str sandbox = column(t, 0);
+    int64_t before_ms = sqlite3_column_int64(t, 2);
+
+    if (!store_row_sandbox_name_ok(sandbox)) {
+        *why = "link_before: sandbox";
+        return E_OK;
+    }
+    if (wall_ok(before_ms))
+        return store_record_before(sandbox, before_ms, out);
+    *why = "link_before: before_ms";
+    return store_record_name(RECORD_BEFORE, RECORD_BAD, sandbox, out);
+}
+
 enum err store_row_read(sqlite3_stmt *t, enum record_kind kind,
                         const char **why, struct record **out)
 {
@@ -227,6 +326,10 @@ enum err store_row_read(sqlite3_stmt *t, enum record_kind kind,
         return read_key(t, why, out);
     case RECORD_IDEMPOTENCY:
         return read_idempotency(t, why, out);
+    case RECORD_LINK:
+        return read_link(t, why, out);
+    case RECORD_BEFORE:
+        return read_before(t, why, out);
     case RECORD_KINDS:
         break;
     }
@@ -252,6 +355,8 @@ static void bind_sandbox(sqlite3_stmt *t, const struct sandbox *s,
     sqlite3_bind_int64(t, 14, s->secure);
     sqlite3_bind_int64(t, 15, s->native);
     sqlite3_bind_int64(t, 16, s->private_traffic);
+    store_sql_bind(t, 17, s->mask_host);
+    store_sql_bind(t, 18, s->https_ports);
 }
 
 static void bind_key(sqlite3_stmt *t, const struct key *k, int64_t stamp)
@@ -280,6 +385,32 @@ static void bind_idempotency(sqlite3_stmt *t, const struct idempotency *i,
     sqlite3_bind_int64(t, 7, i->done);
 }
 
+static void bind_link(sqlite3_stmt *t, const struct link *l, int64_t stamp)
+{
+    struct buf scopes;
+
+    buf_init(&scopes, 8192);
+    buf_put(&scopes, STR("{\"v\":1"));
+    link_scopes_write(&scopes, &l->scopes);
+    buf_byte(&scopes, '}');
+    store_sql_bind(t, 1, str_of(l->id));
+    sqlite3_bind_int64(t, 2, stamp);
+    store_sql_bind(t, 3, str_of(l->team));
+    store_sql_bind(t, 4, str_of(l->sandbox));
+    sqlite3_bind_int64(t, 5, (int64_t)l->life);
+    sqlite3_bind_int64(t, 6, l->port);
+    sqlite3_bind_int64(t, 7, l->opaque);
+    sqlite3_bind_int64(t, 8, l->created_ms);
+    sqlite3_bind_int64(t, 9, l->expires_s);
+    sqlite3_bind_int64(t, 10, l->revoked_ms);
+    sqlite3_bind_int64(t, 11, l->uses);
+    /* Without memory NULL stays, which the table does not take. */
+    if (!scopes.failed)
+        sqlite3_bind_text(t, 12, buf_str(&scopes).p, (int)buf_len(&scopes),
+                          SQLITE_TRANSIENT);
+    buf_clear(&scopes);
+}
+
 void store_row_bind(sqlite3_stmt *t, const struct record *r, int64_t stamp)
 {
     switch (r->kind) {
@@ -291,6 +422,14 @@ void store_row_bind(sqlite3_stmt *t, const struct record *r, int64_t stamp)
         break;
     case RECORD_IDEMPOTENCY:
         bind_idempotency(t, &r->idempotency, stamp);
+        break;
+    case RECORD_LINK:
+        bind_link(t, r->linked.link, stamp);
+        break;
+    case RECORD_BEFORE:
+        store_sql_bind(t, 1, r->name);
+        sqlite3_bind_int64(t, 2, stamp);
+        sqlite3_bind_int64(t, 3, r->revoked_before_ms);
         break;
     case RECORD_KINDS:
         break;

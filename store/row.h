@@ -13,6 +13,11 @@
 const char *store_row_sandbox_fault(const struct sandbox *s);
 const char *store_row_key_fault(const struct key *k);
 const char *store_row_idempotency_fault(const struct idempotency *i);
+const char *store_row_link_fault(const struct link *l);
+
+/* The name of a sandbox that a link is for: of a native client's choice it
+ * may hold - and _. */
+bool store_row_sandbox_name_ok(struct str id);
 
 /*
  * The row that stands at t (SELECT * of the kind's table) as a record.  A row

@@ -55,10 +55,14 @@ static enum found judge(const struct store *s, const struct record *r,
     return FOUND;
 }
 
+/* Uses that are on their way to the disk go with the row's new version. */
 static void put_row(struct store *s, struct record *r)
 {
     struct record *old = store_table_put(&s->tables[r->kind], r);
 
+    if (old && r->kind == RECORD_LINK && r->what == RECORD_ROW &&
+        old->what == RECORD_ROW)
+        r->linked.pending = old->linked.pending;
     store_record_free(&old);
 }
 
@@ -69,16 +73,54 @@ static void drop_row(struct store *s, enum record_kind kind, struct str name)
     store_record_free(&old);
 }
 
-static void drop_expired(struct store *s, int64_t before_ms)
+static void drop_expired(struct store *s, enum record_kind kind,
+                         int64_t before_ms)
 {
-    struct table *t = &s->tables[RECORD_IDEMPOTENCY];
+    struct table *t = &s->tables[kind];
+    struct record *r = store_table_next(t, NULL), *next;
+
+    for (; r; r = next) {
+        int64_t at_ms = before_ms;
+
+        next = store_table_next(t, r);
+        if (r->what == RECORD_ROW && kind == RECORD_IDEMPOTENCY)
+            at_ms = r->idempotency.at_ms;
+        else if (r->what == RECORD_ROW && kind == RECORD_LINK)
+            at_ms = r->linked.link->expires_s * 1000;
+        if (at_ms < before_ms)
+            drop_row(s, kind, r->name);
+    }
+}
+
+static bool is_link_of(const struct record *r, struct str sandbox)
+{
+    return r->what == RECORD_ROW &&
+           str_eq(str_of(r->linked.link->sandbox), sandbox);
+}
+
+/* Its links go with a sandbox.  They are few thousand at most. */
+static void drop_sandbox(struct store *s, struct str id)
+{
+    struct table *t = &s->tables[RECORD_LINK];
     struct record *r = store_table_next(t, NULL), *next;
 
     for (; r; r = next) {
         next = store_table_next(t, r);
-        if (r->what == RECORD_ROW && r->idempotency.at_ms < before_ms)
-            drop_row(s, r->kind, r->name);
+        if (is_link_of(r, id))
+            drop_row(s, RECORD_LINK, r->name);
     }
+    drop_row(s, RECORD_BEFORE, id);
+    drop_row(s, RECORD_SANDBOX, id);
+}
+
+static void drop_any(struct store *s, const struct record *r)
+{
+    if (r->what == RECORD_EXPIRED)
+        drop_expired(s, r->kind, r->before_ms);
+    else if (r->kind == RECORD_SANDBOX)
+        drop_sandbox(s, r->name);
+    else
+        drop_row(s, r->kind, r->name);
 }
 
 static void take_rows(struct store *s, struct batch *b)
@@ -94,10 +136,7 @@ static void take_rows(struct store *s, struct batch *b)
             put_row(s, r);
             continue;
         }
-        if (r->what == RECORD_EXPIRED)
-            drop_expired(s, r->before_ms);
-        else
-            drop_row(s, r->kind, r->name);
+        drop_any(s, r);
         store_record_free(&r);
     }
     b->rows_end = &b->rows;
@@ -110,11 +149,14 @@ static void take_unit(struct store *s, struct unit *u)
         struct record *r = u->steps[i].record;
 
         if (r->what == RECORD_GONE) {
-            drop_row(s, r->kind, r->name);
+            drop_any(s, r);
         } else {
             put_row(s, r);
             u->steps[i].record = NULL;
         }
+        if (u->steps[i].change.kind == CHANGE_USE_LINK &&
+            r->what == RECORD_ROW && r->linked.pending > 0)
+            r->linked.pending--;
     }
 }
 
@@ -251,6 +293,113 @@ enum found store_find_idempotency(struct store *s, struct str team,
     if (found == FOUND)
         *out = &r->idempotency;
     return found;
+}
+
+/* What can be said of the link of a row: with the uses on their way, and
+ * with the revocation of all before a time. */
+static struct link link_of(const struct store *s, const struct record *r)
+{
+    struct link out = *r->linked.link;
+    const struct record *before =
+        store_table_find(&s->tables[RECORD_BEFORE], str_of(out.sandbox));
+
+    out.uses += r->linked.pending;
+    if (before && before->what == RECORD_ROW && out.revoked_ms == 0 &&
+        out.created_ms < before->revoked_before_ms)
+        out.revoked_ms = before->revoked_before_ms;
+    return out;
+}
+
+/* A time before which links are revoked that is not believed revokes none,
+ * and admits none. */
+static bool is_doubted(const struct store *s, struct str sandbox)
+{
+    const struct record *r =
+        store_table_find(&s->tables[RECORD_BEFORE], sandbox);
+
+    return r && r->what != RECORD_ROW;
+}
+
+enum found store_find_link(struct store *s, struct str id, struct link *out)
+{
+    struct record *r = store_table_find(&s->tables[RECORD_LINK], id);
+    enum found found = judge(s, r, KEY_KEPT_MS);
+
+    memset(out, 0, sizeof(*out));
+    if (found == FOUND && is_doubted(s, str_of(r->linked.link->sandbox)))
+        return UNKNOWN;
+    if (found == FOUND)
+        *out = link_of(s, r);
+    return found;
+}
+
+enum found store_find_before(struct store *s, struct str sandbox,
+                             int64_t *before_ms)
+{
+    struct record *r = store_table_find(&s->tables[RECORD_BEFORE], sandbox);
+    enum found found = judge(s, r, KEY_KEPT_MS);
+
+    *before_ms = found == FOUND ? r->revoked_before_ms : 0;
+    return found;
+}
+
+static int by_creation(const void *one, const void *other)
+{
+    const struct link *a = one, *b = other;
+
+    if (a->created_ms != b->created_ms)
+        return a->created_ms < b->created_ms ? 1 : -1;
+    return strcmp(a->id, b->id);
+}
+
+enum found store_list_links(struct store *s, struct str sandbox,
+                            struct arena *a, const struct link **out,
+                            unsigned *count)
+{
+    const struct table *t = &s->tables[RECORD_LINK];
+    struct link *links;
+    unsigned n = 0;
+
+    *out = NULL;
+    *count = 0;
+    if (doubt_ms(s) || is_doubted(s, sandbox))
+        return UNKNOWN;
+    for (struct record *r = NULL; (r = store_table_next(t, r));)
+        n += is_link_of(r, sandbox);
+    links = arena_alloc(a, (n + 1) * sizeof(*links));
+    if (!links)
+        return UNKNOWN;
+    for (struct record *r = NULL; (r = store_table_next(t, r));)
+        if (is_link_of(r, sandbox))
+            links[(*count)++] = link_of(s, r);
+    qsort(links, *count, sizeof(*links), by_creation);
+    *out = links;
+    return FOUND;
+}
+
+enum err store_use_link(struct store *s, struct str id)
+{
+    struct change change = {.kind = CHANGE_USE_LINK};
+    struct link link;
+    enum err err;
+
+    switch (store_find_link(s, id, &link)) {
+    case FOUND:
+        break;
+    case ABSENT:
+        return E_TOKEN_REVOKED;
+    case UNKNOWN:
+        return E_STORE;
+    }
+    if (link.revoked_ms)
+        return E_TOKEN_REVOKED;
+    if (link.scopes.uses_max && link.uses >= link.scopes.uses_max)
+        return E_TOKEN_EXPIRED;
+    change.link = &link;
+    err = store_commit(s, &change, 1, NULL, NULL);
+    if (err == E_OK)
+        store_table_find(&s->tables[RECORD_LINK], id)->linked.pending++;
+    return err;
 }
 
 /* Rows of the kind that count; of one team, or of all where it is absent. */

@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "model/key.h"
+#include "model/link.h"
 #include "model/sandbox.h"
 
 struct store;
@@ -41,7 +42,15 @@ enum change_kind {
     CHANGE_REVOKE_KEY,      /* key->number, key->revoked_ms; E_CONFLICT when
                              * there is none; the first time stays */
     CHANGE_PUT_IDEMPOTENCY, /* insert or replace */
-    CHANGE_DROP_IDEMPOTENCY
+    CHANGE_DROP_IDEMPOTENCY,
+    CHANGE_PUT_LINK,    /* insert; E_CONFLICT when the id is there, or its
+                         * sandbox is not running in that life */
+    CHANGE_REVOKE_LINK, /* link->id, link->revoked_ms; E_CONFLICT when there
+                         * is none; the first time stays */
+    CHANGE_REVOKE_LINKS_BEFORE, /* link->sandbox: all made before
+                                 * link->revoked_ms; the latest time stays;
+                                 * E_CONFLICT when there is no such sandbox */
+    CHANGE_USE_LINK             /* store_use_link()'s own */
 };
 
 /* One change of one row.  What it points to is copied by store_commit(). */
@@ -50,6 +59,7 @@ struct change {
     const struct sandbox *sandbox;
     const struct key *key;
     const struct idempotency *idempotency;
+    const struct link *link;
     /* CHANGE_PUT_SANDBOX and DROP: must hold for the present row, or the
      * whole commit fails with E_CONFLICT.  IF_ABSENT also for
      * CHANGE_PUT_IDEMPOTENCY: no row, or one that no longer counts. */
@@ -100,6 +110,35 @@ enum found store_find_key(struct store *s,
 enum found store_find_idempotency(struct store *s, struct str team,
                                   struct str key,
                                   const struct idempotency **out);
+
+/*
+ * The link of that id, by value; a revoked one is FOUND, with its revoked_ms
+ * (also when all of its sandbox before a time were).  uses counts what is not
+ * on the disk yet.  Links go with the record of their sandbox, and some time
+ * after they have expired: one that is ABSENT opens nothing.
+ */
+enum found store_find_link(struct store *s, struct str id, struct link *out);
+
+/* Wall time before which every link of the sandbox is revoked; ABSENT and 0:
+ * none was ever.  For tokens that have no record. */
+enum found store_find_before(struct store *s, struct str sandbox,
+                             int64_t *before_ms);
+
+/* Every link of a sandbox, the newest first, as of store_find_link(); in the
+ * arena.  UNKNOWN likewise as for sandboxes. */
+enum found store_list_links(struct store *s, struct str sandbox,
+                            struct arena *a, const struct link **out,
+                            unsigned *count);
+
+/*
+ * Count one use of a link with uses_max, before it is answered.  It counts
+ * here at once, and on the disk soon after: a crash may forget the uses of its
+ * last moment, and another process hears of them within 1 s.
+ *
+ * Errors: E_TOKEN_EXPIRED (used up), E_TOKEN_REVOKED (no such link, or
+ * revoked), E_STORE, E_FULL, E_NOMEM: nothing was counted.
+ */
+MUST_USE enum err store_use_link(struct store *s, struct str id);
 
 /* Every sandbox row (of team, or of all when team is absent), in no order,
  * as an array in the arena: borrowed until the next store_turn().  Returns

@@ -28,6 +28,19 @@ static const char *fault(const struct change *c)
                        .p
                    ? NULL
                    : "idempotency: team or key";
+    case CHANGE_PUT_LINK:
+        return store_row_link_fault(c->link);
+    case CHANGE_REVOKE_LINK:
+        return link_id_ok(str_of(c->link->id)) && c->link->revoked_ms > 0
+                   ? NULL
+                   : "link: id or revoked_ms";
+    case CHANGE_REVOKE_LINKS_BEFORE:
+        return store_row_sandbox_name_ok(str_of(c->link->sandbox)) &&
+                       c->link->revoked_ms > 0
+                   ? NULL
+                   : "link: sandbox or revoked_ms";
+    case CHANGE_USE_LINK:
+        return link_id_ok(str_of(c->link->id)) ? NULL : "link: id";
     }
     return "kind";
 }
@@ -52,6 +65,13 @@ static enum err copy(const struct change *c, struct record **out)
             RECORD_IDEMPOTENCY, RECORD_GONE,
             store_record_join(c->idempotency->team, c->idempotency->key, name),
             out);
+    case CHANGE_PUT_LINK:
+    case CHANGE_REVOKE_LINK:
+    case CHANGE_USE_LINK:
+        return store_record_link(c->link, out);
+    case CHANGE_REVOKE_LINKS_BEFORE:
+        return store_record_before(str_of(c->link->sandbox),
+                                   c->link->revoked_ms, out);
     }
     return E_RANGE;
 }
@@ -77,6 +97,7 @@ enum err store_unit_new(const struct change *changes, unsigned count,
         u->steps[i].change.sandbox = NULL;
         u->steps[i].change.key = NULL;
         u->steps[i].change.idempotency = NULL;
+        u->steps[i].change.link = NULL;
         err = copy(&changes[i], &u->steps[i].record);
     }
     if (err != E_OK)

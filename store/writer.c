@@ -107,6 +107,9 @@ static int64_t newest_ms(const struct unit *u, int64_t so_far)
         if (s->change.kind == CHANGE_PUT_IDEMPOTENCY &&
             s->record->idempotency.at_ms > so_far)
             so_far = s->record->idempotency.at_ms;
+        if (s->change.kind == CHANGE_PUT_LINK &&
+            s->record->linked.link->created_ms > so_far)
+            so_far = s->record->linked.link->created_ms;
     }
     return so_far;
 }

@@ -25,6 +25,8 @@ static void same(const struct sandbox *a, const struct sandbox *b)
     cr_expect_eq(a->secure, b->secure);
     cr_expect_eq(a->native, b->native);
     cr_expect_eq(a->private_traffic, b->private_traffic);
+    cr_expect(str_eq(a->mask_host, b->mask_host));
+    cr_expect(str_eq(a->https_ports, b->https_ports));
 }
 
 Test(store_commit, keeps_every_field_over_a_restart)
@@ -42,7 +44,9 @@ Test(store_commit, keeps_every_field_over_a_restart)
                           .started_ms = 1,
                           .end_ms = 253402300799999,
                           .secure = true,
-                          .private_traffic = true};
+                          .private_traffic = true,
+                          .mask_host = STR("localhost:${PORT}"),
+                          .https_ports = STR("443,65535")};
     const struct sandbox *found;
     struct store *s = place_open();
 

@@ -384,7 +384,7 @@ static void make_foreign(void)
 static void make_newer(void)
 {
     fill();
-    place_sql("PRAGMA user_version = 2");
+    place_sql("PRAGMA user_version = 3");
 }
 
 static void make_directory(void)

@@ -2,7 +2,6 @@
 #ifndef MODEL_LINK_H
 #define MODEL_LINK_H
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -15,6 +14,8 @@
 #define LINK_CIDRS_MAX 8
 #define LINK_USES_MAX 1000000000
 #define LINK_TTL_MAX_S (7 * 24 * 60 * 60) /* threats.md P-02 */
+
+struct json_t; /* jansson's */
 
 struct link_cidr {
     bool v6;
@@ -57,8 +58,8 @@ void link_scopes_all(struct link_scopes *out);
  * Returns NULL, or the name of the member that is wrong, and *why it is
  * (static texts).
  */
-const char *link_scopes_read(const json_t *object, struct link_scopes *out,
-                             const char **why);
+const char *link_scopes_read(const struct json_t *object,
+                             struct link_scopes *out, const char **why);
 
 /* Append the members that restrict something, as the above reads them, each
  * with a comma before. */

@@ -237,8 +237,10 @@ void io_send(struct io *io, const struct iovec *v, int count)
     if (io->out.failed) {
         io_fail(io);
     } else if (buf_len(&io->out)) {
-        if (io->progress_ms < 0)
+        if (io->progress_ms < 0) {
             io->progress_ms = clock_ms();
+            io_step(io); /* its owner has a limit for the wait */
+        }
         set_watch(io);
     }
 }

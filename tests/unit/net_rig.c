@@ -315,6 +315,17 @@ void raw_close(struct raw *raw)
     buf_clear(&raw->got);
 }
 
+int raw_push_tls(struct raw *raw, const char *p, size_t n, uint64_t left)
+{
+    int put;
+
+    SSL_set_mode((SSL *)raw->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE |
+                                      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    put = SSL_write(raw->ssl, p, (int)(left < n ? left : n));
+    ERR_clear_error();
+    return put > 0 ? put : 0;
+}
+
 void raw_reset(struct raw *raw)
 {
     struct linger now = {1, 0};

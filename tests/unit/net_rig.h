@@ -111,6 +111,9 @@ void raw_pair(struct raw *raw, struct rig *r);
 
 void raw_send(struct raw *raw, struct str bytes);
 void raw_read(struct raw *raw);
+
+/* Up to n bytes, at most left; what TLS took, or 0. */
+int raw_push_tls(struct raw *raw, const char *p, size_t n, uint64_t left);
 void raw_close(struct raw *raw);
 
 /* Close by RST; the TLS side says nothing. */

@@ -24,3 +24,16 @@ EXTRA_PROGRAMS += %D%/fuzz_envelope
 	$(BASE_LIBS)
 %C%_fuzz_envelope_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 endif
+
+EXTRA_DIST += %D%/corpus/head %D%/corpus/answer
+if FUZZERS
+EXTRA_PROGRAMS += %D%/fuzz_head %D%/fuzz_answer
+%C%_fuzz_head_SOURCES = %D%/head.c
+%C%_fuzz_head_LDADD = net/libnet.a net/libllhttp.a model/libmodel.a \
+	base/libbase.a $(NET_LIBS) $(BASE_LIBS)
+%C%_fuzz_head_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+%C%_fuzz_answer_SOURCES = %D%/answer.c
+%C%_fuzz_answer_LDADD = net/libnet.a net/libllhttp.a model/libmodel.a \
+	base/libbase.a $(NET_LIBS) $(BASE_LIBS)
+%C%_fuzz_answer_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+endif

@@ -128,8 +128,6 @@ static enum state do_call(struct exchange *x, const struct want *w)
     buf_empty(&r->answer);
     r->answer.max = w->call.limit;
     r->from = w->from;
-    if (w->call.send && w->from == 0)
-        r->owed |= OWE_ROOM;
     if (!r->call_arena)
         err = arena_new(CALL_ARENA_MAX, &r->call_arena);
     if (err == E_OK)

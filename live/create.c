@@ -152,6 +152,7 @@ static void on_deleted(void *arg, const struct rest_answer *a)
 static void undo(struct create *c, enum err why)
 {
     c->step = CREATE_DELETE;
+    c->job.effect = true;
     c->why = why;
     if (rest_delete(c->backend, c->record->id, DELETE_MS, on_deleted, c,
                     &c->rest))

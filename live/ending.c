@@ -32,6 +32,7 @@ void live_sandbox_end(struct live *l, struct str id)
     list_remove(&ls->link);
     l->sandbox_count--;
     ls->ended = true;
+    ls->telling = true;
     expiry_forget(ls);
     kick(ls);
     process_table_end(&ls->processes, E_SANDBOX_GONE);
@@ -39,5 +40,6 @@ void live_sandbox_end(struct live *l, struct str id)
     port_table_end(&ls->ports);
     live_call_end(ls, E_SANDBOX_GONE);
     health_tell(ls, E_SANDBOX_GONE);
+    ls->telling = false;
     live_sandbox_settle(ls);
 }

@@ -15,6 +15,8 @@
 
 #define FRESH_MS 1000
 #define ASK_MS 5000
+/* "Cannot tell" is doubted sooner once the back end answers again. */
+#define DOUBT_MS 100
 
 struct asker {
     struct subscription sub; /* in its sandbox's health_waiting */
@@ -99,6 +101,17 @@ MUST_USE static enum err ask(struct live_sandbox *ls)
     return rest_stat(b, ls->record->id, ASK_MS, on_stat, ls, &ls->health_call);
 }
 
+/* May what was told last be told again? */
+static bool is_fresh(const struct live_sandbox *ls)
+{
+    struct backend *b = backend_find(ls->live, ls->record->backend);
+    bool doubt =
+        ls->health == E_SANDBOX_UNKNOWN && b && b->health == BACKEND_UP;
+
+    return ls->health_ms &&
+           clock_ms() - ls->health_ms < (doubt ? DOUBT_MS : FRESH_MS);
+}
+
 enum err health_order(struct live_sandbox *ls, const struct want_live *want,
                       const struct live_events *events, void *arg,
                       struct subscription **out)
@@ -116,7 +129,7 @@ enum err health_order(struct live_sandbox *ls, const struct want_live *want,
                                    .leave = leave};
     a->live = ls->live;
     *out = &a->sub;
-    if (ls->health_ms && clock_ms() - ls->health_ms < FRESH_MS) {
+    if (is_fresh(ls)) {
         tell(a, ls->health);
         return E_OK;
     }

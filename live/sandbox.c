@@ -106,7 +106,7 @@ static void bury(void *what)
 
 void live_sandbox_settle(struct live_sandbox *ls)
 {
-    if (ls->streams_used || !list_empty(&ls->calls) ||
+    if (ls->telling || ls->streams_used || !list_empty(&ls->calls) ||
         !list_empty(&ls->passengers) || !list_empty(&ls->jobs) ||
         !list_empty(&ls->health_waiting) || ls->health_call || ls->processes ||
         ls->contexts || ls->ports || ls->due_at || !ls->live)

@@ -18,6 +18,7 @@ struct live_sandbox {
     struct live *live;            /* borrowed */
     const struct sandbox *record; /* counted: the newest version */
     bool ended;                   /* its record is gone */
+    bool telling;                 /* ending.c tells them: it must stay */
     bool suspect;                 /* a call said so; asked for at present */
     unsigned streams_used;        /* exec streams open at the back end */
     struct list calls;            /* struct live_call */

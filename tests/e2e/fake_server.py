@@ -179,7 +179,7 @@ class FakeServer:
             return False
         if self.exec == "fin":
             sock.sendall(b"100\r\n" + frame({"stdout": "aGkK"})[:10])
-            sock.close()
+            sock.shutdown(socket.SHUT_RDWR)
             return None
         if self.exec == "garbage":
             chunk(b"\xff\xff\xff\xff\xffnonsense")

@@ -58,6 +58,24 @@ static struct peer_key key_of(struct str peer)
     return key;
 }
 
+bool auth_limiter_counts(struct str peer)
+{
+    struct peer_key key = key_of(peer);
+    const unsigned char *b = key.bytes;
+    static const unsigned char loopback[8];
+
+    if (key.kind == 4)
+        return !(b[0] == 127 || b[0] == 10 || (b[0] == 192 && b[1] == 168) ||
+                 (b[0] == 172 && (b[1] & 0xf0) == 16) ||
+                 (b[0] == 169 && b[1] == 254) ||
+                 (b[0] == 100 && (b[1] & 0xc0) == 64));
+    if (key.kind == 6)
+        return !(memcmp(b, loopback, sizeof(loopback)) == 0 ||
+                 (b[0] & 0xfe) == 0xfc ||
+                 (b[0] == 0xfe && (b[1] & 0xc0) == 0x80));
+    return true;
+}
+
 static struct place **slot_of(const struct auth_limiter *l,
                               const struct peer_key *key)
 {

@@ -33,9 +33,16 @@ MUST_USE enum err auth_limiter_new(unsigned places,
                                    struct auth_limiter **out);
 
 /*
- * May this address try a credential now?  Ask before the check: a right key
- * from an address that has used up its guesses is refused as well, or the
- * answer would tell which guess was right.
+ * Is this address one that guesses are counted for?  Not loopback, link-local
+ * and private ones: behind them stand whole sites and proxies, and keys of 160
+ * bits are not found by guessing anyway (threats.md E-05 has the same line).
+ */
+bool auth_limiter_counts(struct str peer);
+
+/*
+ * May this address go on guessing?  Asked when a credential was wrong: a
+ * right one is never refused, so that nobody can lock others of the same
+ * address out.
  *
  * peer     IP address as text; a zone (%eth0) is ignored, ::ffff:1.2.3.4 is
  *          1.2.3.4, and all that is no address shares one place

@@ -86,13 +86,15 @@ MUST_USE static enum err check_key(struct exchange *x)
 
     if (keys > 1)
         return E_BAD_REQUEST;
-    if (!auth_limiter_allow(w->limiter, x->head->peer, clock_ms(), &x->retry_s))
-        return E_RATE_LIMITED;
     if (x->key_found == FOUND)
         return E_OK;
     w->metrics.failed_keys++;
     if (keys == 0)
         return E_KEY_MISSING;
+    if (!auth_limiter_counts(x->head->peer))
+        return E_KEY_UNKNOWN;
+    if (!auth_limiter_allow(w->limiter, x->head->peer, clock_ms(), &x->retry_s))
+        return E_RATE_LIMITED;
     auth_limiter_fail(w->limiter, x->head->peer, clock_ms());
     return E_KEY_UNKNOWN;
 }

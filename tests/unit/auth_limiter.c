@@ -171,3 +171,26 @@ Test(auth_limiter, survives_every_refused_allocation)
     cr_expect_eq(auth_limiter_count(l), 1, "took the oldest place");
     auth_limiter_free(&l);
 }
+
+Test(limiter, counts_public_addresses_only)
+{
+    static const struct {
+        const char *peer;
+        bool counts;
+    } rows[] = {
+        {"127.0.0.1", false},     {"::1", false},
+        {"10.1.2.3", false},      {"172.15.0.1", true},
+        {"172.16.0.1", false},    {"172.31.255.255", false},
+        {"172.32.0.1", true},     {"192.168.0.1", false},
+        {"192.167.0.1", true},    {"169.254.1.1", false},
+        {"100.64.0.1", false},    {"100.128.0.1", true},
+        {"8.8.8.8", true},        {"::ffff:10.0.0.1", false},
+        {"::ffff:8.8.8.8", true}, {"fd00::1", false},
+        {"fe80::1%eth0", false},  {"2001:db8::1", true},
+        {"nonsense", true},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        cr_expect_eq(auth_limiter_counts(str_of(rows[i].peer)), rows[i].counts,
+                     "row \"%s\"", rows[i].peer);
+}

@@ -135,11 +135,15 @@ Test(exchange, refuses_who_guesses)
         fake_turn();
     }
     fake_said();
-    fake.key_found = FOUND;
     fake_request("GET " API " /sandboxes\nX-API-Key: " FAKE_KEY, 0);
     cr_expect_str_eq(
         fake_said(),
         "all 429 {\"code\":429,\"message\":\"Too many requests\"}; free; ");
+    fake_turn();
+    fake.key_found = FOUND;
+    fake_request("GET " API " /sandboxes\nX-API-Key: " FAKE_KEY, 0);
+    cr_expect(strstr(fake_said(), "all 200") != NULL,
+              "a right key is never refused");
 }
 
 Test(exchange, tells_gone_from_unknown)

@@ -13,10 +13,8 @@
 const char *access_class(unsigned class)
 {
     static const char *const names[] = {
-        [CLASS_API] = "api",
-        [CLASS_ENVD] = "envd",
-        [CLASS_CODE] = "code",
-        [CLASS_PORT] = "port",
+        [CLASS_API] = "api",   [CLASS_ENVD] = "envd", [CLASS_CODE] = "code",
+        [CLASS_PORT] = "port", [CLASS_LINK] = "link",
     };
 
     return names[class];

@@ -4,10 +4,12 @@
 #include "base/buf.h"
 #include "base/encode.h"
 #include "base/json.h"
+#include "live/live.h"
+#include "preview/page.h"
 #include "translate/envelope.h"
 
 /* Longest body: a detail of the guest is clipped well before. */
-#define BODY_MAX 4096
+#define BODY_MAX PREVIEW_PAGE_MAX
 #define DETAIL_MAX 1024
 
 enum shape {
@@ -166,6 +168,8 @@ static void put_edge(struct buf *b, const struct answer_request *r, int status,
     if (r->err == E_PORT_CLOSED)
         buf_text(b, ",\"port\":%u", r->port);
     buf_text(b, ",\"code\":%d", status);
+    if (r->err == E_CROWDED)
+        buf_text(b, ",\"connectionLimit\":%u", PASSENGERS_MAX);
     if (link_code(r->err))
         buf_text(b, ",\"error_code\":\"%s\"", link_code(r->err));
     buf_byte(b, '}');
@@ -174,20 +178,16 @@ static void put_edge(struct buf *b, const struct answer_request *r, int status,
 static void put_page(struct buf *b, const struct answer_request *r, int status,
                      struct str text)
 {
-    buf_put(b, STR("<!doctype html>\n<html lang=\"en\"><head>"
-                   "<meta charset=\"utf-8\"><title>"));
-    buf_text(b, "%d ", status);
-    encode_html(b, text);
-    buf_put(b, STR("</title></head>\n<body><h1>"));
-    encode_html(b, text);
-    buf_put(b, STR("</h1>\n<p>"));
-    if (r->sandbox_id.p) {
-        buf_put(b, STR("Sandbox "));
-        encode_html(b, r->sandbox_id);
-    }
-    if (r->port)
-        buf_text(b, ", port %u", r->port);
-    buf_text(b, ", status %d</p></body></html>\n", status);
+    struct preview_page page = {
+        .err = r->err,
+        .status = status,
+        .text = text,
+        .host = r->host,
+        .port = r->port,
+        .sandbox = r->sandbox_id,
+    };
+
+    preview_page_put(&page, b);
 }
 
 static void put_api(struct buf *b, const struct answer_request *r,
@@ -316,6 +316,16 @@ static bool is_plain_answer(enum answer_form form)
     return form == FORM_ENVD || form == FORM_ROUTER;
 }
 
+/* A page stands at an address that may hold a token, on a host whose scripts
+ * are not ours. */
+static void add_page(struct adding *to)
+{
+    add(to, STR("Content-Security-Policy"), preview_page_policy());
+    add(to, STR("X-Content-Type-Options"), STR("nosniff"));
+    add(to, STR("Referrer-Policy"), STR("no-referrer"));
+    add(to, STR("X-Robots-Tag"), STR("noindex"));
+}
+
 enum err answer_add_cors(struct fields *fields, struct arena *a,
                          enum op_class class, bool origin)
 {
@@ -361,8 +371,12 @@ void answer_build(const struct answer_request *r, struct arena *a,
     add(&to, STR("Content-Type"), type_of(cell.form));
     if (is_plain_answer(cell.form))
         add(&to, STR("X-Content-Type-Options"), STR("nosniff"));
+    if (cell.form == FORM_PAGE)
+        add_page(&to);
     if (cell.status >= 400)
         add(&to, STR("Cache-Control"), STR("no-store"));
+    for (unsigned i = 0; r->back && i < r->back->count; i++)
+        add(&to, r->back->at[i].name, r->back->at[i].value);
     add(&to, STR("Allow"), str_of(r->allow));
     if (r->cors)
         add(&to, STR("Access-Control-Allow-Origin"), STR("*"));
@@ -496,6 +510,7 @@ enum dialect answer_dialect(enum op_class class,
     case CLASS_CODE:
         return DIALECT_CODE;
     case CLASS_PORT:
+    case CLASS_LINK:
         return DIALECT_EDGE;
     case CLASS_ENVD:
         break;

@@ -49,11 +49,13 @@ struct answer_request {
     bool effect;           /* the call may have had an effect: do not repeat */
     struct str sandbox_id; /* absent when it is not known */
     unsigned port;
-    struct str path;       /* FORM_CONTROL */
-    struct str detail;     /* instead of the table's text; may be absent */
-    struct str error_code; /* api; may be absent */
-    const char *allow;     /* Allow field; NULL none */
-    unsigned retry_s;      /* instead of the table's; 0 none */
+    struct str host;           /* pages */
+    struct str path;           /* FORM_CONTROL */
+    struct str detail;         /* instead of the table's text; may be absent */
+    struct str error_code;     /* api; may be absent */
+    const char *allow;         /* Allow field; NULL none */
+    const struct fields *back; /* more fields; NULL none */
+    unsigned retry_s;          /* instead of the table's; 0 none */
 };
 
 /*

@@ -7,9 +7,12 @@
 
 #include "auth/key.h"
 #include "auth/token.h"
+#include "base/clock.h"
 #include "gateway/exchange.h"
 #include "gateway/hygiene.h"
+#include "gateway/preview_fields.h"
 #include "gateway/worker.h"
+#include "preview/token.h"
 
 #define CONNECT_MS 3000 /* threats.md U-13 */
 /* The longest text that the proxy has for a 502 of its own. */
@@ -46,6 +49,23 @@ static enum err cut_means(struct call_facts facts, enum err why)
 
 /* ---- the upstream's events ---- */
 
+/* What a browser gets besides what the app said. */
+MUST_USE static enum err add_for_browser(struct exchange *x,
+                                         struct fields *fields)
+{
+    const struct fields *in = &x->head->fields;
+    enum err err = E_OK;
+
+    preview_fields_single(fields, fields_get(in, STR("origin")));
+    if (x->route.class == CLASS_LINK)
+        err = preview_fields_answer(fields, x->arena, x->conf->preview.noindex,
+                                    x->carry.tunnel && x->carry.named);
+    for (unsigned i = 0; i < x->back.count && err == E_OK; i++)
+        err = fields_add(fields, x->arena, x->back.at[i].name,
+                         x->back.at[i].value);
+    return err;
+}
+
 /* The answer's head, cleaned.  A body that is still to come is not waited
  * for: net ends the connection with this answer then (threats.md U-12). */
 static void say_head(struct exchange *x, const struct answer_head *head)
@@ -56,6 +76,8 @@ static void say_head(struct exchange *x, const struct answer_head *head)
         .length = head->length == LENGTH_CLOSE ? LENGTH_CHUNKED : head->length};
     enum err err = hygiene_answer(head, x->arena, &clean.fields);
 
+    if (err == E_OK)
+        err = add_for_browser(x, &clean.fields);
     if (err == E_OK)
         err = exchange_say_head(x, &clean);
     if (err)
@@ -208,8 +230,15 @@ static bool is_secret(void *arg, struct str value)
 {
     struct exchange *x = arg;
     unsigned char hash[KEY_HASH_BYTES];
+    struct link link;
     struct key key;
+    enum err err;
 
+    if (preview_token_like(value)) {
+        err = preview_token_verify(&x->conf->preview, value,
+                                   clock_wall_ms() / 1000, &link);
+        return err == E_OK || err == E_TOKEN_EXPIRED;
+    }
     if (value.n == AUTH_TOKEN_LENGTH) {
         exchange_make_tokens(x);
         return auth_token_same(value, x->envd_token) ||
@@ -247,37 +276,75 @@ static struct str public_host(struct exchange *x)
 MUST_USE static enum err target_of(struct exchange *x, struct str *out)
 {
     const struct port_target *t = &x->carry.target;
-    struct str path = x->head->path;
+    struct str query = x->carry.asked, path = str_cut(&query, '?');
     enum err err;
 
-    *out = x->head->target;
+    *out = x->carry.asked;
     if (!t->prefix.p)
         return E_OK;
     if (path.n == 0 || path.p[0] != '/')
         path = STR("/");
     err = hygiene_path(path, x->arena, &path);
+    if (err == E_UNIMPLEMENTED)
+        x->detail = STR("The sandbox server's HTTP proxy cannot carry this "
+                        "path as it is: it decodes its escapes");
     if (err)
         return err;
-    if (x->head->query.p)
+    if (query.p)
         *out = arena_text(x->arena, "%.*s%.*s?%.*s", STR_FMT(t->prefix),
-                          STR_FMT(path), STR_FMT(x->head->query));
+                          STR_FMT(path), STR_FMT(query));
     else
         *out =
             arena_text(x->arena, "%.*s%.*s", STR_FMT(t->prefix), STR_FMT(path));
     return out->p ? E_OK : E_NOMEM;
 }
 
-MUST_USE static enum err host_of(struct exchange *x, struct str public,
+/* The Host that the app sees: the public one, unless it is masked.  The back
+ * end's proxy takes it from X-Forwarded-Host. */
+MUST_USE static enum err mask_host(struct exchange *x, struct str *host)
+{
+    char text[SANDBOX_MASK_MAX + 8];
+    struct buf b;
+
+    buf_init_at(&b, text, sizeof(text));
+    sandbox_put_host(x->record, x->route.port, &b);
+    if (buf_len(&b))
+        *host = arena_copy(x->arena, buf_str(&b));
+    return host->p && !b.failed ? E_OK : E_NOMEM;
+}
+
+MUST_USE static enum err host_of(struct exchange *x, struct hygiene *h,
                                  struct str *out)
 {
     const struct port_target *t = &x->carry.target;
     bool v6 = str_find(t->address, ':') < t->address.n;
+    enum err err;
 
-    *out = public;
-    if (t->prefix.p)
-        *out = arena_text(x->arena, v6 ? "[%.*s]:%u" : "%.*s:%u",
-                          STR_FMT(t->address), t->port);
+    *out = h->host;
+    err = mask_host(x, out);
+    if (err || !t->prefix.p)
+        return err;
+    h->host = *out;
+    *out = arena_text(x->arena, v6 ? "[%.*s]:%u" : "%.*s:%u",
+                      STR_FMT(t->address), t->port);
     return out->p ? E_OK : E_NOMEM;
+}
+
+/* The fields for the app, and those that only we may set. */
+MUST_USE static enum err fields_of(struct exchange *x, const struct hygiene *h,
+                                   struct fields *out)
+{
+    const struct fields *more = x->visit ? &x->visit->auth.identity : NULL;
+    enum err err = hygiene_request(h, x->arena, out);
+
+    if (err)
+        return err;
+    preview_fields_unname(out, &x->conf->preview.forward_auth);
+    if (more)
+        err = preview_fields_clean(out, x->arena, &x->carry.named);
+    for (unsigned i = 0; more && i < more->count && err == E_OK; i++)
+        err = fields_add(out, x->arena, more->at[i].name, more->at[i].value);
+    return err;
 }
 
 MUST_USE static enum err begin_call(struct exchange *x)
@@ -301,12 +368,15 @@ MUST_USE static enum err begin_call(struct exchange *x)
     struct fields fields;
     enum err err = h.host.p ? E_OK : E_NOMEM;
 
+    c->asked = head->target;
+    if (err == E_OK && x->visit)
+        err = preview_fields_target(head->target, x->arena, &c->asked);
     if (err == E_OK)
-        err = hygiene_request(&h, x->arena, &fields);
+        err = host_of(x, &h, &r.host);
+    if (err == E_OK)
+        err = fields_of(x, &h, &fields);
     if (err == E_OK)
         err = target_of(x, &r.target);
-    if (err == E_OK)
-        err = host_of(x, h.host, &r.host);
     if (err)
         return err;
     r.fields = &fields;
@@ -350,7 +420,12 @@ enum state carry_step(struct exchange *x)
     struct carry *c = &x->carry;
     enum err err = E_OK;
 
-    if (!c->lease && !c->upstream_ended)
+    if (sandbox_port_https(x->record, x->route.port)) {
+        x->detail = STR("Ports that speak TLS inside the sandbox are not "
+                        "served");
+        err = E_UNIMPLEMENTED;
+    }
+    if (err == E_OK && !c->lease && !c->upstream_ended)
         err = port_find(x->worker->live, x->record, x->route.port, on_target, x,
                         &c->lease);
     if (err == E_OK && c->aimed && !c->call && !c->upstream_ended)

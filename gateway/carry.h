@@ -18,11 +18,13 @@ struct exchange;
 struct carry {
     struct port_lease *lease;  /* owned */
     struct port_target target; /* texts borrowed from lease */
-    bool aimed;                /* target is known */
-    struct call *call;         /* owned */
-    bool exposed; /* over the back end's HTTP proxy, not a raw forward */
-    bool retried; /* a forward did not answer and was asked for anew */
-    bool tunnel;  /* after 101 */
+    struct str asked;          /* the request's target, without a token */
+    bool named;        /* the client offered our subprotocol, for its token */
+    bool aimed;        /* target is known */
+    struct call *call; /* owned */
+    bool exposed;      /* over the back end's HTTP proxy, not a raw forward */
+    bool retried;      /* a forward did not answer and was asked for anew */
+    bool tunnel;       /* after 101 */
     bool upstream_ended;
     bool client_told; /* the upstream knows that the client's side ended */
     /* A 502 of the proxy whose body must be seen first. */

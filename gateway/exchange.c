@@ -22,9 +22,10 @@
 
 /* ---- saying ---- */
 
-static bool is_ours(const struct exchange *x)
+/* Is it for an app, and no operation? */
+static bool is_passed(const struct exchange *x)
 {
-    return x->route.class != CLASS_PORT;
+    return x->route.class == CLASS_PORT || x->route.class == CLASS_LINK;
 }
 
 static void note_head(struct exchange *x, int status)
@@ -44,7 +45,7 @@ MUST_USE static enum err add_own(struct exchange *x,
     bool origin = fields_get(&x->head->fields, STR("origin")).p != NULL;
 
     *out = *head;
-    if (!is_ours(x) ||
+    if (is_passed(x) ||
         fields_get(&head->fields, STR("access-control-allow-origin")).p)
         return E_OK;
     /* The list is the operation's: adding makes a copy of its own. */
@@ -139,7 +140,7 @@ static enum state route(struct exchange *x)
     x->dialect = answer_dialect(x->route.class, x->head);
     if (err)
         return fail(x, err);
-    if (x->route.class == CLASS_PORT)
+    if (is_passed(x))
         return X_LOOKUP;
     if (x->route.preflight)
         return say_preflight(x);
@@ -200,8 +201,13 @@ MUST_USE static enum err board(struct exchange *x)
 
 static enum state authenticate(struct exchange *x)
 {
-    enum err err = admit_check(x);
+    enum state next =
+        x->route.class == CLASS_LINK ? preview_gate_step(x) : X_RUN;
+    enum err err;
 
+    if (next != X_RUN)
+        return next;
+    err = admit_check(x);
     if (err == E_OK)
         err = x->row_err;
     if (err == E_OK)
@@ -215,7 +221,7 @@ static enum state authenticate(struct exchange *x)
 
 static enum state run(struct exchange *x)
 {
-    return x->route.class == CLASS_PORT ? X_CARRY : run_step(x);
+    return is_passed(x) ? X_CARRY : run_step(x);
 }
 
 #define TO(state) (1U << (state))
@@ -248,10 +254,12 @@ static void answer_failure(struct exchange *x)
         .err = x->why,
         .dialect = x->dialect,
         .page = answer_for_browser(&x->head->fields),
-        .cors = is_ours(x),
+        .cors = !is_passed(x),
         .effect = x->facts & FACT_EFFECT,
         .sandbox_id = x->route.id,
         .port = x->route.port,
+        .host = x->head->host,
+        .back = &x->back,
         .path = x->head->path,
         .detail = x->detail,
         .error_code = x->error_code,
@@ -317,6 +325,7 @@ static void finish(struct exchange *x)
     timer_stop(&x->timer);
     run_release(x);
     carry_release(x);
+    preview_gate_release(x);
     if (x->facts & FACT_ABOARD)
         passenger_leave(x->worker->live, &x->passenger);
     x->facts &= ~(unsigned)FACT_ABOARD;

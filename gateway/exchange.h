@@ -14,6 +14,7 @@
 #include "base/list.h"
 #include "conf/conf.h"
 #include "gateway/carry.h"
+#include "gateway/preview_gate.h"
 #include "gateway/route.h"
 #include "gateway/run.h"
 #include "gateway/state.h"
@@ -69,7 +70,8 @@ struct exchange {
     int64_t lookup_until_ms;         /* 0: it has not begun to wait */
 
     struct route route;
-    const struct op_row *row; /* static; NULL: none fits, or CLASS_PORT */
+    const struct op_row *row; /* static; NULL: none fits, or bytes are
+                                 passed */
     struct str params[OP_PARAMS_MAX];
     enum err row_err;  /* why there is none; told after the credentials */
     const char *allow; /* arena: Allow of E_METHOD */
@@ -81,6 +83,8 @@ struct exchange {
     char envd_token[AUTH_TOKEN_LENGTH + 1];
     char traffic_token[AUTH_TOKEN_LENGTH + 1];
     struct passenger passenger;
+    struct visit *visit; /* arena: of CLASS_LINK from its lookup on */
+    struct fields back;  /* for the client, whatever it is answered */
 
     struct str detail;     /* arena or static: text of the failure */
     struct str error_code; /* the same: for api */

@@ -3,6 +3,9 @@
 
 #include "auth/key.h"
 #include "auth/token.h"
+#include "base/buf.h"
+#include "preview/cookie.h"
+#include "preview/token.h"
 
 /* What a known name is; a set. */
 enum known {
@@ -21,6 +24,7 @@ enum known {
 
 #define LENGTH_MAX 24
 #define SAME_LENGTH_MAX 6
+#define COOKIE_MAX ((size_t)64 << 10) /* as long as a head may be */
 
 struct name {
     struct str text; /* lower case */
@@ -134,7 +138,8 @@ static bool is_nominated(const struct nominated *n, struct str name)
 /* Could the value be, or carry, one of our secrets by its form? */
 static bool looks_secret(struct str value)
 {
-    return value.n == AUTH_TOKEN_LENGTH || value.n == AUTH_KEY_LENGTH;
+    return value.n == AUTH_TOKEN_LENGTH || value.n == AUTH_KEY_LENGTH ||
+           preview_token_like(value);
 }
 
 static bool carries_secret(const struct hygiene *h, struct str value)
@@ -201,34 +206,19 @@ enum err hygiene_request(const struct hygiene *h, struct arena *a,
 
 /* ---- answers ---- */
 
-/* A Set-Cookie value without its Domain attributes: host-only then. */
+/* A Set-Cookie value as a browser may have it; absent: not at all. */
 MUST_USE static enum err host_only(struct str value, struct arena *a,
                                    struct str *out)
 {
-    struct str rest = value;
-    char *copy;
-    size_t n = 0;
+    struct buf b;
+    bool keep;
 
-    *out = value;
-    if (str_find(value, ';') == value.n)
-        return E_OK;
-    copy = arena_alloc(a, value.n + 1);
-    if (!copy)
-        return E_NOMEM;
-    for (bool first = true; rest.p; first = false) {
-        struct str part = str_cut(&rest, ';');
-        struct str trimmed = str_trim(part);
-        struct str name = str_trim(str_from(trimmed.p, str_find(trimmed, '=')));
-
-        if (!first && str_ieq(name, STR("domain")))
-            continue;
-        if (!first)
-            copy[n++] = ';';
-        memcpy(copy + n, part.p, part.n);
-        n += part.n;
-    }
-    *out = str_from(copy, n);
-    return E_OK;
+    buf_init(&b, COOKIE_MAX);
+    keep = preview_cookie_rewrite(value, &b);
+    *out = keep && !b.failed ? arena_copy(a, buf_str(&b)) : STR_NONE;
+    keep = keep && !out->p;
+    buf_clear(&b);
+    return keep ? E_NOMEM : E_OK;
 }
 
 enum err hygiene_answer(const struct answer_head *head, struct arena *a,
@@ -254,7 +244,8 @@ enum err hygiene_answer(const struct answer_head *head, struct arena *a,
             continue;
         if (what & COOKIE)
             err = host_only(field.value, a, &field.value);
-        put(out, field.name, field.value);
+        if (field.value.p)
+            put(out, field.name, field.value);
     }
     return err;
 }
@@ -267,14 +258,51 @@ static bool is_unclean(struct str segment, bool last)
            str_eq(segment, STR(".."));
 }
 
+/* Does the proxy leave the byte alone in a path, once it has decoded it?
+ * Source: mitos-sandbox-server.md 1.9. */
+static bool is_undone(int c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           (c >= '0' && c <= '9') || (c && strchr("$&+,/:;=@-_.~", c));
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Escapes that the proxy would decode, and the app so see another path. */
+static enum err check_escapes(struct str path)
+{
+    for (size_t i = 0; i < path.n; i++) {
+        int high, low;
+
+        if (path.p[i] != '%')
+            continue;
+        high = i + 2 < path.n ? hex_digit(path.p[i + 1]) : -1;
+        low = i + 2 < path.n ? hex_digit(path.p[i + 2]) : -1;
+        if (high < 0 || low < 0)
+            return E_BAD_REQUEST;
+        if (is_undone(high << 4 | low))
+            return E_UNIMPLEMENTED;
+    }
+    return E_OK;
+}
+
 enum err hygiene_path(struct str path, struct arena *a, struct str *out)
 {
     struct str rest = str_after(path, 1);
     bool unclean = false;
+    enum err err = check_escapes(path);
     char *copy;
     size_t n = 0;
 
     *out = path;
+    if (err)
+        return err;
     while (rest.p && !unclean) {
         struct str segment = str_cut(&rest, '/');
 

@@ -38,7 +38,7 @@ MUST_USE enum err hygiene_request(const struct hygiene *h, struct arena *a,
 /*
  * The fields of the sandbox's answer that may reach the client: without
  * hop-by-hop fields and what reaches beyond its host; Set-Cookie without
- * Domain.  With 101 Upgrade is kept.
+ * Domain, and none of our names.  With 101 Upgrade is kept.
  * Errors: E_NOMEM.  Source: threats.md X-05, X-09.
  */
 MUST_USE enum err hygiene_answer(const struct answer_head *head,
@@ -47,7 +47,9 @@ MUST_USE enum err hygiene_answer(const struct answer_head *head,
 /*
  * The raw path made fit for the back end's HTTP proxy, which redirects what
  * is not clean: empty segments, . and .. are percent-encoded.
- * out  borrowed from path or in the arena.  Errors: E_NOMEM.
+ * out  borrowed from path or in the arena
+ * Errors: E_UNIMPLEMENTED (an escape that the proxy would decode: the app
+ * would see another path), E_BAD_REQUEST (half an escape), E_NOMEM.
  * Source: mitos-sandbox-server.md 1.9.
  */
 MUST_USE enum err hygiene_path(struct str path, struct arena *a,

@@ -7,9 +7,12 @@ noinst_LIBRARIES += %D%/libgateway.a
 	%D%/answer.h %D%/answer.c %D%/answer.def \
 	%D%/carry.h %D%/carry.c \
 	%D%/exchange.h %D%/exchange.c %D%/state.h \
+	%D%/forward_auth.h %D%/forward_auth.c \
 	%D%/gateway.c \
 	%D%/hygiene.h %D%/hygiene.c \
 	%D%/metrics.h %D%/metrics.c \
+	%D%/preview_fields.h %D%/preview_fields.c \
+	%D%/preview_gate.h %D%/preview_gate.c \
 	%D%/route.h %D%/route.c \
 	%D%/run.h %D%/run.c \
 	%D%/status.h %D%/status.c \

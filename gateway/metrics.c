@@ -41,7 +41,7 @@ static void put_requests(const struct metrics *m, struct buf *b)
 
     put_head(b, "requests_total", "counter",
              "Requests that are over, by aim and status.");
-    for (unsigned c = 0; c <= CLASS_PORT; c++)
+    for (unsigned c = 0; c <= CLASS_LINK; c++)
         for (unsigned s = 0; s < 6; s++)
             buf_text(b,
                      "sandgate_requests_total{class=\"%s\",status=\"%s\"} "

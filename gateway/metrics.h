@@ -16,7 +16,7 @@
 /* Counters since the start.  Labels are few and fixed: nothing that a tenant
  * chooses.  Source: threats.md G-04. */
 struct metrics {
-    uint64_t requests[CLASS_PORT + 1][6]; /* by class and hundreds of status;
+    uint64_t requests[CLASS_LINK + 1][6]; /* by class and hundreds of status;
                                              0: no answer was told */
     uint64_t refused[6];  /* heads that net refused, by hundreds */
     uint64_t failed_keys; /* 401 of the control plane */

@@ -3,6 +3,7 @@
 
 #include "base/fields.h"
 #include "model/sandbox.h"
+#include "preview/host.h"
 
 /* ---- envd's control paths ---- */
 
@@ -133,7 +134,8 @@ enum host_kind {
     HOST_API,
     HOST_SHARED, /* sandbox.<domain> */
     HOST_DIRECT,
-    HOST_SANDBOX /* one label that says port and sandbox */
+    HOST_SANDBOX, /* one label that says port and sandbox */
+    HOST_PREVIEW  /* of the preview domain, or mapped */
 };
 
 /* Letters, digits, dots and dashes; : and [] of IPv6 literals.  Upper case
@@ -174,6 +176,8 @@ static enum host_kind read_host(const struct conf *conf, struct str host,
     *label = STR_NONE;
     if (!host_bytes_ok(host))
         return HOST_BAD;
+    if (preview_host_ours(&conf->preview, host))
+        return HOST_PREVIEW;
     if (domain.n && host.n > domain.n + 1 && str_ends(host, domain) &&
         host.p[host.n - domain.n - 1] == '.') {
         under = str_from(host.p, host.n - domain.n - 1);
@@ -203,7 +207,7 @@ static bool sni_agrees(const struct request_head *head, const struct conf *conf,
 
     if (!head->tls || !sni.p || str_ieq(sni, head->host))
         return true;
-    if (kind == HOST_SANDBOX || sni.n > sizeof(lower))
+    if (kind == HOST_SANDBOX || kind == HOST_PREVIEW || sni.n > sizeof(lower))
         return false;
     for (size_t i = 0; i < sni.n; i++)
         lower[i] = sni.p[i] >= 'A' && sni.p[i] <= 'Z' ? (char)(sni.p[i] | 0x20)
@@ -271,6 +275,29 @@ static enum err route_header(const struct request_head *head, struct route *out)
         return E_HALF_ROUTED;
     return take_sandbox(fields_get(&head->fields, port_name),
                         fields_get(&head->fields, id_name), out);
+}
+
+/* ---- previews ---- */
+
+bool route_link_port_ok(unsigned port)
+{
+    return port != ROUTE_PORT_ENVD && port != ROUTE_PORT_CODE;
+}
+
+static enum err route_preview(const struct request_head *head,
+                              const struct conf *conf, struct route *out)
+{
+    struct preview_host named;
+    enum err err;
+
+    out->class = CLASS_LINK;
+    err = preview_host_find(&conf->preview, head->host, &named);
+    if (err)
+        return err;
+    out->id = named.sandbox;
+    out->link = named.link;
+    out->port = named.port;
+    return route_link_port_ok(out->port) ? E_OK : E_FORBIDDEN;
 }
 
 /* ---- API or sandbox, on hosts that serve both ---- */
@@ -356,6 +383,8 @@ enum err route_find(const struct request_head *head, const struct conf *conf,
         err = route_api(head, out);
     else if (kind == HOST_SANDBOX)
         err = route_label(label, out);
+    else if (kind == HOST_PREVIEW)
+        err = route_preview(head, conf, out);
     else
         err = route_shared(head, out);
     if (err == E_OK && out->class == CLASS_ENVD)

@@ -76,7 +76,9 @@ struct passenger {
     void *arg;
 };
 
-/* Errors: E_NOMEM; E_QUOTA (more than 1,000 of one sandbox); E_SANDBOX_GONE
+#define PASSENGERS_MAX 1000 /* of one sandbox: threats.md E-05 */
+
+/* Errors: E_NOMEM; E_CROWDED (more than PASSENGERS_MAX); E_SANDBOX_GONE
  * (it ended since its record was looked up). */
 MUST_USE enum err passenger_board(struct live *l, const struct sandbox *s,
                                   struct passenger *p);

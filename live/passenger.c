@@ -5,8 +5,6 @@
 #include "live/root.h"
 #include "live/sandbox.h"
 
-#define PASSENGERS_MAX 1000 /* threats.md E-05 */
-
 enum err passenger_board(struct live *l, const struct sandbox *s,
                          struct passenger *p)
 {
@@ -18,7 +16,7 @@ enum err passenger_board(struct live *l, const struct sandbox *s,
     if (!ls)
         return E_NOMEM;
     if (ls->passenger_count >= PASSENGERS_MAX)
-        return E_QUOTA;
+        return E_CROWDED;
     ls->passenger_count++;
     list_push(&ls->passengers, &p->link);
     p->in = ls;

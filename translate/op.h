@@ -35,7 +35,8 @@ enum op_class {
     CLASS_API,  /* api.<domain>, or an API path of a direct host */
     CLASS_ENVD, /* port 49983 of a sandbox */
     CLASS_CODE, /* port 49999 of a sandbox */
-    CLASS_PORT  /* any other port: passed through, no operation */
+    CLASS_PORT, /* any other port: passed through, no operation */
+    CLASS_LINK  /* a host of the preview domain: the same, by a signed link */
 };
 
 enum credential {

@@ -5,10 +5,12 @@ check_PROGRAMS += %D%/check_gateway
 endif
 %C%_check_gateway_SOURCES = %D%/gateway_route.c %D%/gateway_answer.c \
 	%D%/gateway_hygiene.c %D%/gateway_exchange.c %D%/gateway_run.c \
-	%D%/gateway_carry.c %D%/gateway_fake.c %D%/gateway_fake.h
+	%D%/gateway_carry.c %D%/gateway_preview.c \
+	%D%/preview_make.c %D%/preview_make.h %D%/gateway_fake.c \
+	%D%/gateway_fake.h %D%/gateway_records.c
 %C%_check_gateway_CPPFLAGS = $(AM_CPPFLAGS) $(CRITERION_CFLAGS) \
 	-DDATA_DIR=\"$(abs_top_srcdir)/tests/data\"
-%C%_check_gateway_LDADD = gateway/libgateway.a auth/libauth.a \
+%C%_check_gateway_LDADD = gateway/libgateway.a auth/libauth.a preview/libpreview.a \
 	translate/libtranslate.a conf/libconf.a model/libmodel.a \
 	base/libbase.a $(TRANSLATE_LIBS) $(CONF_LIBS) $(BASE_LIBS) \
 	$(CRITERION_LIBS)

@@ -9,7 +9,7 @@ TestSuite(carry, .init = fake_start, .fini = fake_stop);
 #define PORT "3000-" FAKE_ID ".sandgate.localhost"
 #define SENT \
     "X-Forwarded-For=192.0.2.1 X-Forwarded-Host=" PORT " X-Forwarded-Proto=" \
-                                                       "http"
+    "http"
 #define CLOSED \
     "all 502 {\"sandboxId\":\"" FAKE_ID \
     "\",\"message\":\"The sandbox is running but port is not " \
@@ -239,6 +239,5 @@ Test(carry, shows_a_page_to_a_browser)
                  0);
     fake_said();
     fake_call_cut(E_CUT);
-    cr_expect(strstr(fake_said(), "<h1>The sandbox is running but port is not "
-                                  "open</h1>"));
+    cr_expect(strstr(fake_said(), "<h1>Nothing is listening here yet</h1>"));
 }

@@ -375,11 +375,12 @@ Test(exchange, ends_connections_when_the_worker_leaves)
 Test(exchange, tells_a_full_sandbox)
 {
     want_credential(CREDENTIAL_NONE);
-    fake.board_err = E_QUOTA;
+    fake.board_err = E_CROWDED;
     fake_request("GET " ENVD " /health", 0);
     cr_expect_str_eq(fake_said(),
                      "all 429 {\"sandboxId\":\"" FAKE_ID
-                     "\",\"message\":\"A limit is reached\",\"code\":429}; "
+                     "\",\"message\":\"Too many connections to this sandbox at "
+                     "a time\",\"code\":429,\"connectionLimit\":1000}; "
                      "free; ");
 }
 

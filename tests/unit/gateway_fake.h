@@ -24,6 +24,10 @@ struct fake {
     enum found sandbox_found, key_found;
     struct sandbox *sandbox;
     struct key key;
+    enum found link_found;
+    struct link link;
+    int64_t before_ms; /* of store_find_before(); 0: none was revoked so */
+    enum err use_err;  /* store_use_link() */
 
     /* What is the operation: fills the want; the event is in the transcript
      * already. */
@@ -40,6 +44,7 @@ struct fake {
     enum err board_err; /* passenger_board() */
     struct str prefix;  /* of port_find()'s target */
     struct call_facts facts;
+    bool show_fields;  /* of errors, too */
     bool done_at_once; /* on_done follows every whole answer at once */
 
     /* Who hears. */

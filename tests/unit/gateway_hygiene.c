@@ -131,6 +131,9 @@ Test(hygiene, passes_back_what_stays_within_the_host)
          "Set-Cookie: a=1\nSet-Cookie: b=2; Path=/; Secure\nSet-Cookie: "
          "c=3\nSet-Cookie: domain=4; Path=/\n",
          200},
+        {"cookies of our name",
+         "Set-Cookie: __Host-sandgate-preview=x; Path=/\nSet-Cookie: a=1\n",
+         "Set-Cookie: a=1\n", 200},
         {"upgrade",
          "Connection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Accept: k\n",
          "Upgrade: websocket\nSec-WebSocket-Accept: k\n", 101},
@@ -158,7 +161,17 @@ Test(hygiene, makes_paths_clean_for_the_proxy)
         {"/a/..", "/a/%2E%2E"},
         {"/../../etc", "/%2E%2E/%2E%2E/etc"},
         {"/a/.b/..c", "/a/.b/..c"},
-        {"/%2e%2e/x", "/%2e%2e/x"},
+        {"/%5bid%5D/%20", "/%5bid%5D/%20"},
+    };
+    /* What the proxy would decode, and half an escape. */
+    static const struct {
+        const char *path;
+        enum err err;
+    } bad[] = {
+        {"/%2e%2e/x", E_UNIMPLEMENTED}, {"/a%2Fb", E_UNIMPLEMENTED},
+        {"/%41", E_UNIMPLEMENTED},      {"/%7euser", E_UNIMPLEMENTED},
+        {"/a%", E_BAD_REQUEST},         {"/a%2", E_BAD_REQUEST},
+        {"/a%zz", E_BAD_REQUEST},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
@@ -167,5 +180,11 @@ Test(hygiene, makes_paths_clean_for_the_proxy)
         cr_expect_eq(hygiene_path(str_of(rows[i][0]), arena, &out), E_OK);
         cr_expect(str_eq(out, str_of(rows[i][1])), "%s: %.*s", rows[i][0],
                   STR_FMT(out));
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+        struct str out;
+
+        cr_expect_eq(hygiene_path(str_of(bad[i].path), arena, &out), bad[i].err,
+                     "%s", bad[i].path);
     }
 }

@@ -398,7 +398,7 @@ Test(live_life, carries_a_thousand_passengers_of_a_sandbox)
         p[i].on_kicked = on_nothing;
         cr_assert_eq(passenger_board(rig.live, s, &p[i]), E_OK);
     }
-    cr_expect_eq(passenger_board(rig.live, s, &p[1000]), E_QUOTA);
+    cr_expect_eq(passenger_board(rig.live, s, &p[1000]), E_CROWDED);
     passenger_leave(rig.live, &p[1000]);
     passenger_leave(rig.live, &p[17]);
     passenger_leave(rig.live, &p[17]);

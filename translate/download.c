@@ -25,6 +25,7 @@ struct download {
     struct str path; /* absolute, as it is told */
     int64_t size;    /* 0: empty, or of no size (/proc) */
     int64_t first;   /* of the range, or 0 */
+    int64_t last;    /* of the range */
     int64_t left;    /* bytes still to be said; -1: up to the end */
     int64_t seen;    /* bytes of the file that have come */
     bool ranged, headed;
@@ -129,8 +130,7 @@ static bool put_fields(struct op *op, struct download *d, struct fields *fields)
     if (d->ranged &&
         fields_add(fields, a, STR("Content-Range"),
                    arena_text(a, "bytes %lld-%lld/%lld", (long long)d->first,
-                              (long long)(d->first + d->left - 1),
-                              (long long)d->size)))
+                              (long long)d->last, (long long)d->size)))
         return false;
     return !(fields_add(fields, a, STR("Accept-Ranges"), STR("bytes")) ||
              fields_add(fields, a, STR("Content-Disposition"),
@@ -175,6 +175,7 @@ static bool read_range(struct op *op, struct download *d, struct want *w)
     }
     d->ranged = true;
     d->first = (int64_t)first;
+    d->last = (int64_t)last;
     d->left = (int64_t)(last - first + 1);
     return true;
 }

@@ -99,7 +99,7 @@ def bad_bodies_name_what_is_wrong():
     error_body(api("POST", "/v2/sandboxes", '{"templateID":"base","x":"%s"}' % ("y" * 300_000)), 413)
     for fields, name in (({}, "templateID"), ({"templateID": 5}, "templateID"), ({"timeout": -1}, "timeout"), ({"timeout": 0}, "timeout"),
                          ({"timeout": "5"}, "timeout"), ({"timeout": True}, "timeout"), ({"timeout": 1.5}, "timeout"), ({"timeout": 10**7}, "imeout"),
-                         ({"metadata": {"a": 1}}, "metadata"), ({"metadata": []}, "metadata"), ({"envVars": {"a": None}}, "envVars"),
+                         ({"metadata": {"a": 1}}, "metadata"), ({"metadata": []}, "metadata"), ({"envVars": {"a": 5}}, "envVars"),
                          ({"autoPause": True}, "autoPause"), ({"autoResume": {"enabled": True}}, "autoResume"), ({"autoPauseMemory": False}, "autoPauseMemory"),
                          ({"network": {"allowOut": ["1.1.1.1"]}}, "allowOut"), ({"network": {"allowPublicTraffic": False}}, "allowPublicTraffic"),
                          ({"iam": {"tokens": {"a": {"audience": "x", "tokenType": "JWT-SVID"}}}}, "iam"), ({"volumeMounts": [{"name": "a", "path": "/a"}]}, "volumeMounts")):
@@ -184,7 +184,7 @@ def hosts():
     equal(ask("GET", "/health", host=name, headers={"E2b-Sandbox-Id": UNKNOWN, "E2b-Sandbox-Port": "80"}).status, 204)
     equal(ask("GET", "/v2/sandboxes", host=f"localhost:{PORT}", headers={"X-API-Key": KEY, "E2b-Sandbox-Id": UNKNOWN}).status, 200)
     equal(ask("GET", "/v2/sandboxes", headers={"X-API-Key": KEY, **both}).status, 200)
-    for host in ("example.org", f"evilapi.{DOMAIN}", f"api.{DOMAIN}.evil.org", NAME + ".org"):
+    for host in ("example.org", f"evilapi.{DOMAIN}", f"api.{NAME}.evil.org", NAME + ".org"):
         equal(ask("GET", "/health", host=host, sni=f"api.{DOMAIN}").status, 421)
     for bad in (f"0-{box['sandboxID']}", f"65536-{box['sandboxID']}", f"08080-{box['sandboxID']}", f"8e3-{box['sandboxID']}"):
         answer = ask("GET", "/", host=f"{bad}.{DOMAIN}", sni=name)
@@ -309,7 +309,7 @@ def filesystem_on_the_wire():
 
 def code_on_the_wire():
     box = made(templateID="code-interpreter-v1")
-    answer = envd(box, "/execute", json.dumps({"code": "print('é\u2028x')\n1+1", "context_id": None, "language": None, "env_vars": None}), port=49999)
+    answer = envd(box, "/execute", json.dumps({"code": "print('é\\u2028x')\n1+1", "context_id": None, "language": None, "env_vars": None}), port=49999)
     equal(answer.status, 200)
     lines = answer.body.decode("ascii").split("\n")
     equal(lines[-1], "")

@@ -17,8 +17,7 @@ import threading
 
 from box import channel, guest_files, guest_process
 
-# What can wait for a disk, or for nobody at all (a FIFO), runs in a thread.
-_SLOW = {
+_WORK = {
     "stat": guest_files.stat_path,
     "list": guest_files.list_directory,
     "mkdir": guest_files.make_directory,
@@ -30,7 +29,18 @@ _SLOW = {
     "watch": guest_files.watch,
     "processes": guest_process.processes,
     "vitals": guest_process.vitals,
+    "freeze": guest_process.freeze,
+    "thaw": guest_process.thaw,
 }
+# What can take its time runs in a thread of its own.
+_SLOW = {"list", "remove", "archive", "upload", "processes"}
+
+
+def _is_slow(request):
+    """Whether others should not have to wait for it; a FIFO opens late."""
+    op = request["op"]
+    return op in _SLOW or (op in ("open_read", "open_write")
+                           and guest_files.is_fifo(request))
 
 
 class Agent:
@@ -50,8 +60,8 @@ class Agent:
             for fd in fds:
                 os.close(fd)
 
-    def run_slow(self, function, request, fds):
-        """Thread body."""
+    def work(self, function, request, fds):
+        """Do one piece of work and answer, in whatever thread."""
         ticket = request["ticket"]
         try:
             result, out = function(request, fds)
@@ -99,18 +109,18 @@ class Agent:
 
     def dispatch(self, request, fds):
         """Do one request."""
-        op = request["op"]
-        slow = _SLOW.get(op)
-        if slow:
-            try:
-                threading.Thread(target=self.run_slow, daemon=True,
-                                 args=(slow, request, fds)).start()
-            except RuntimeError:  # no more threads: the pids limit
-                for fd in fds:
-                    os.close(fd)
-                self.answer({"ticket": request["ticket"],
-                             "error": [errno.EAGAIN, ""]})
+        function = _WORK.get(request["op"])
+        if function:
+            if _is_slow(request):
+                try:
+                    threading.Thread(target=self.work, daemon=True,
+                                     args=(function, request, fds)).start()
+                    return
+                except RuntimeError:
+                    pass     # the pids limit is reached: then here
+            self.work(function, request, fds)
             return
+        op = request["op"]
         ticket = request["ticket"]
         try:
             result, out = getattr(self, "op_" + op)(request, fds)

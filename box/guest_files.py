@@ -140,6 +140,14 @@ def remove(request, _fds):
     return None, []
 
 
+def is_fifo(request):
+    """Whether opening may wait for somebody at the other end."""
+    try:
+        return stat.S_ISFIFO(os.stat(_path(request)).st_mode)
+    except (OSError, Step):
+        return False
+
+
 def open_read(request, _fds):
     """Open for reading; waits where open(2) waits (a FIFO)."""
     fd = os.open(_path(request), os.O_RDONLY | os.O_CLOEXEC)

@@ -9,10 +9,12 @@ import asyncio
 import email.utils
 import re
 import time
+import traceback
 
 HEAD_BYTES_MAX = 1 << 20
 READ_HIGH = 1024 * 1024
 WRITE_HIGH = 256 * 1024
+LINGER_S = 0.5
 # A line shorter than the HTTP/2 preface's 14 bytes is waited for.
 SNIFF_BYTES = 14
 # net/http buffers this much before it stops computing a length, and cuts
@@ -229,27 +231,29 @@ def date():
 class Connection(asyncio.Protocol):
     """One client connection: requests one after the other."""
 
-    def __init__(self, handler, faults):
+    def __init__(self, handler, faults, everybody):
         self.handler = handler
         self.faults = faults
+        self.everybody = everybody
         self.input = bytearray()
         self.transport = None
         self.eof = False
         self.lost = False
-        self.raw = None              # after an upgrade: on_data, on_end
         self._reading = True
         self._want = None
         self._room = None
         self._on_gone = set()
         self._on_room = set()
         self.paused = False
-        self.written = 0
+        self.written = 0             # for the switch that cuts
+        self.exempt = False          # from the switches
         self.task = None
 
     # -- events ---------------------------------------------------------
 
     def connection_made(self, transport):
         self.transport = transport
+        self.everybody.add(self)
         transport.set_write_buffer_limits(WRITE_HIGH)
         self.task = asyncio.get_running_loop().create_task(self._serve())
 
@@ -258,8 +262,6 @@ class Connection(asyncio.Protocol):
         if len(self.input) >= READ_HIGH and self._reading:
             self._reading = False
             self.transport.pause_reading()
-        if self.raw is not None:
-            self.raw.on_data()
         self._wake()
 
     def eof_received(self):
@@ -270,11 +272,10 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc):
         self.eof = self.lost = True
+        self.everybody.discard(self)
         self._wake()
         self._wake_room()
         self._tell_gone()
-        if self.raw is not None:
-            self.raw.on_end()
 
     def pause_writing(self):
         self.paused = True
@@ -368,7 +369,7 @@ class Connection(asyncio.Protocol):
         """Send, through the test switches when one is set."""
         if self.lost:
             return
-        if self.faults.active:
+        if self.faults.active and not self.exempt:
             self.faults.write(self, data)
             return
         self.transport.write(data)
@@ -482,8 +483,12 @@ class Connection(asyncio.Protocol):
             pass
         except Bad as bad:
             self._refuse(bad)
+            await self._linger()
+        except Exception:  # noqa: BLE001 - one request, not the server
+            traceback.print_exc()
+            self.cut()
         finally:
-            if self.raw is None and not self.lost:
+            if not self.lost:
                 self.transport.close()
 
     async def _one(self):
@@ -494,6 +499,7 @@ class Connection(asyncio.Protocol):
         request = self._parse(head)
         response = Response(self, request)
         self.written = 0
+        self.exempt = False
         try:
             await self.handler(request, response)
         except Gone:
@@ -504,12 +510,12 @@ class Connection(asyncio.Protocol):
                 raise
             self.cut()
             return False
-        if self.raw is not None:
-            return False
         if not response.done:
             self.cut()               # never end a cut stream cleanly
             return False
         if not request.keep:
+            if not request.body_done:
+                await self._linger()
             return False
         # What is left of the body: net/http reads at most 256 KiB of it.
         if request.expects:
@@ -520,6 +526,23 @@ class Connection(asyncio.Protocol):
             await request.piece()
         await self.drain()
         return True
+
+    async def _linger(self):
+        """Half-close and read on a little, so that the answer arrives.
+
+        Closing with unread bytes would send a reset, which overtakes it.
+        """
+        if self.lost:
+            return
+        self.transport.write_eof()
+        end = time.monotonic() + LINGER_S
+        while not self.eof and time.monotonic() < end:
+            self.input.clear()
+            self._resume()
+            try:
+                await asyncio.wait_for(self.fill(), end - time.monotonic())
+            except asyncio.TimeoutError:
+                return
 
     def _refuse(self, bad):
         text = f"{bad.status} {REASONS[bad.status]}{bad.text}"

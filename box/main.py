@@ -3,7 +3,9 @@
 import argparse
 import asyncio
 import ctypes
+import fcntl
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -34,7 +36,7 @@ def _parser():
         help="give sandboxes a way out (by pasta)")
     add("--max-streams-per-sandbox", type=int, default=16, metavar="N")
     add("--max-exec-timeout-seconds", type=int, default=86400, metavar="N")
-    add("--max-pids", type=int, default=1024, metavar="N",
+    add("--max-pids", type=int, default=512, metavar="N",
         help="processes and threads of one sandbox")
     add("--max-memory-mib", type=int, default=2048, metavar="N",
         help="memory of one sandbox")
@@ -95,6 +97,23 @@ def _check(options):
     return None
 
 
+def _lock(data):
+    """Keep the directory for one box; the descriptor, or None."""
+    fd = os.open(f"{data}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC,
+                 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    return fd
+
+
+def _raise_nofile():
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def _listen_address(text):
     host, _, port = text.rpartition(":")
     host = host.strip("[]")
@@ -119,14 +138,15 @@ async def _serve(options, address):
                              options.split_chunks)
     nursery = None
     server = None
+    everybody = set()
     try:
         nursery = sandbox.Nursery(options.data, limits, options.egress)
         # The first sandbox shows whether this machine can hold any.
         await nursery.remove(await nursery.make("probe"))
         app = rest.App(options, nursery, switches)
         server = await loop.create_server(
-            lambda: http.Connection(app.handle, switches), *address,
-            backlog=1024)
+            lambda: http.Connection(app.handle, switches, everybody),
+            *address, backlog=1024)
         _announce(options, server, limits)
         await asyncio.wait((stop, nursery.lost),
                            return_when=asyncio.FIRST_COMPLETED)
@@ -139,8 +159,13 @@ async def _serve(options, address):
     except OSError as problem:
         return _fail(str(problem))
     finally:
+        # A second signal must not interrupt the cleaning up.
+        signal.pthread_sigmask(signal.SIG_BLOCK,
+                               (signal.SIGTERM, signal.SIGINT))
         if server is not None:
             server.close()
+        for connection in list(everybody):
+            connection.cut()
         if nursery is not None:
             nursery.close()
         else:
@@ -177,6 +202,10 @@ def main(arguments):
     os.umask(0o022)
     try:
         os.makedirs(options.data, 0o700, exist_ok=True)
+        lock = _lock(options.data)
+        if lock is None:
+            return _fail(f"--data {options.data}: another box uses it")
+        _raise_nofile()
         return asyncio.run(_serve(options, address))
     except OSError as problem:
         return _fail(str(problem))

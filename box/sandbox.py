@@ -1,6 +1,7 @@
 """sandbox - sandboxes: made, found, copied, removed; and their spawner."""
 
 import asyncio
+import concurrent.futures
 import os
 import shutil
 import signal
@@ -117,7 +118,8 @@ class Nursery:
         self.egress = egress
         self.by_pid = {}
         self.serial = 0
-        self.removals = set()
+        # One thread of its own: a large tree must not hold up file reads.
+        self.remover = concurrent.futures.ThreadPoolExecutor(1)
         self.lost = asyncio.get_running_loop().create_future()
         for name in ("base", "sandboxes"):
             shutil.rmtree(f"{data}/{name}", ignore_errors=True)
@@ -209,8 +211,15 @@ class Nursery:
     async def _copy(self, directory, source):
         """The parent's files; its processes stand still meanwhile."""
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, self._make_directory, directory,
-                                   source.directory)
+        try:
+            frozen, _ = await source.guest.ask("freeze")
+            try:
+                await loop.run_in_executor(None, self._make_directory,
+                                           directory, source.directory)
+            finally:
+                await source.guest.ask("thaw", pids=frozen)
+        except (guest.Failed, guest.Lost) as problem:
+            raise Unable("the source has ended") from problem
 
     async def _connect_out(self, sandbox, loop):
         """A way out by pasta, which ends with the sandbox."""
@@ -239,12 +248,8 @@ class Nursery:
 
     def _forget(self, sandbox):
         self.limits.drop(sandbox.label)
-        loop = asyncio.get_running_loop()
-        removal = loop.run_in_executor(
-            None, lambda: shutil.rmtree(sandbox.directory,
-                                        ignore_errors=True))
-        self.removals.add(removal)
-        removal.add_done_callback(self.removals.discard)
+        self.remover.submit(shutil.rmtree, sandbox.directory,
+                            ignore_errors=True)
 
     async def remove(self, sandbox):
         """Kill everything in it and wait until it has ended."""
@@ -262,5 +267,6 @@ class Nursery:
         """End every sandbox; removes what they leave on disk."""
         self.spawner.close()
         self.limits.close()
+        self.remover.shutdown()
         shutil.rmtree(f"{self.data}/sandboxes", ignore_errors=True)
         shutil.rmtree(f"{self.data}/base", ignore_errors=True)

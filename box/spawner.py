@@ -54,6 +54,7 @@ def _become_agent(request, sock, parent):
             channel.send(sock, {"failed": str(problem)})
         else:
             world.set_name("agent")
+            world.hide_arguments("agent")
             channel.send(sock, {"ready": True})
             code = agent.run(sock)
     finally:

@@ -94,6 +94,15 @@ def set_name(name):
     libc.prctl(PR_SET_NAME, ctypes.c_char_p(name.encode()), 0, 0, 0)
 
 
+def hide_arguments(title):
+    """Put a title where process lists read the command line."""
+    with open("/proc/self/stat", "rb") as file:
+        fields = file.read().rpartition(b")")[2].split()
+    start, end = int(fields[45]), int(fields[46])    # arg_start, arg_end
+    text = title.encode()[:end - start - 1]
+    ctypes.memmove(start, text.ljust(end - start, b"\0"), end - start)
+
+
 def mount(source, target, kind, flags=0, options=""):
     """mount(2)."""
     _check(libc.mount(source.encode(), target.encode(),

@@ -286,6 +286,10 @@ class Replay:
             self.same(key, left.get(key), right.get(key))
 
 
+def _same_pids(data):
+    return _PID_LINE.sub(b"\x1epid\n", data)
+
+
 def _hashed(ours, theirs):
     """Our text in the form of a recorded one that was cut."""
     if not isinstance(theirs, dict):
@@ -332,7 +336,7 @@ def digest(frames, noise):
             out["messages"].append((flags, normal(message, noise)))
     for kind in ("stdout", "stderr"):
         if out[kind]:
-            out[kind] = _PID_LINE.sub(b"\x1epid\n", out[kind])
+            out[kind] = _same_pids(out[kind])
     return out
 
 
@@ -463,7 +467,9 @@ class Received:
     def covers(self, other):
         """Whether everything of the other has come."""
         for kind, data in other.output.items():
-            if kind not in other.cut and len(self.output[kind]) < len(data):
+            if kind not in other.cut and \
+                    len(_same_pids(self.output[kind])) < \
+                    len(_same_pids(data)):
                 return False
         if len(self.others) < len(other.others):
             return False
@@ -478,5 +484,5 @@ class Received:
         out = {"others": others, "closed": closed}
         for kind, data in self.output.items():
             out[kind] = (None if kind in self.cut or loose
-                         else _PID_LINE.sub(b"\x1epid\n", data))
+                         else _same_pids(data))
         return out

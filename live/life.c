@@ -16,9 +16,9 @@
 
 #define DELETE_MS 5000 /* the client waits that long at most */
 #define AGAIN_MS 1000  /* an expiry that the store did not take */
-#define DELETES_MAX \
-    64 /* questions at once; of a thousand ends at the same \
-          moment the rest is left to reconcile.c */
+/* Questions to a back end at once.  Of a thousand ends at the same moment the
+ * rest is left to reconcile.c. */
+#define DELETES_MAX 64
 
 struct life {
     struct job job;

@@ -121,8 +121,14 @@ struct waiter;
 /*
  * Do a job.  It belongs to the worker: it goes on when the waiter has left.
  * on_result comes once from the loop: E_OK with the record, or E_SANDBOX_
- * GONE, E_SANDBOX_BUSY, E_BACKEND_DOWN, E_BACKEND_BUSY, E_BACKEND_GARBAGE,
- * E_UPSTREAM_DEADLINE, E_STORE, E_IDEMPOTENCY_*, E_NOMEM.
+ * GONE, E_BACKEND_DOWN, E_BACKEND_BUSY, E_BACKEND_REFUSED (a 4xx to what we
+ * asked), E_BACKEND_GARBAGE, E_UPSTREAM_DEADLINE, E_STORE, E_IDEMPOTENCY_*,
+ * E_NOMEM.
+ * A kill is E_OK when "ending" is durable (from then on the sandbox is gone
+ * for every client) and the back end has deleted it, or cannot be asked now
+ * and will be: it is asked again until it has.  A create is E_OK when the
+ * sandbox answers; after an error nothing of it is left, but for one whose
+ * outcome is not known: that is found out and removed later.
  * want  borrowed during the call
  * out   given: job_leave()
  */

@@ -397,7 +397,7 @@ static int64_t due(const struct conn *c)
 
     switch (c->state) {
     case CONN_HELLO:
-        return c->since_ms + HELLO_MS;
+        return c->since_ms + (set->handshake_ms ? set->handshake_ms : HELLO_MS);
     case CONN_IDLE:
         return c->since_ms + set->idle_ms;
     case CONN_HEAD:

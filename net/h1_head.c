@@ -273,6 +273,8 @@ static enum err upgrade(const struct facts *f, unsigned minor,
 {
     bool asks = f->upgrades == 1 && str_ieq(f->upgrade, STR("websocket"));
 
+    if (!f->upgrades)
+        return E_OK;
     if (!asks) {
         bool hidden =
             fields_has_token(&out->fields, STR("upgrade"), STR("websocket"));

@@ -324,10 +324,12 @@ void io_say_framed(struct io *io, struct str before, struct str bytes,
 
     if (io->fd < 0 || io->failed || !bytes.n)
         return;
-    if (bytes.n <= io->ops->copy_bytes) {
-        if (copy(io, before) && copy(io, bytes) && copy(io, after))
-            return;
-        io_fail(io);
+    /* Through TLS the parts of a frame would be records of their own. */
+    if (bytes.n <= io->ops->copy_bytes || (before.n && io->ssl)) {
+        if (!copy(io, before) || !copy(io, bytes) || !copy(io, after))
+            io_fail(io);
+        else if (bytes.n > io->ops->copy_bytes)
+            io_push(io);
         return;
     }
     if (l->cork_owner == io) {

@@ -57,6 +57,7 @@ struct server_settings {
     int64_t half_open_ms;     /* after one side of a tunnel ended; 60 s */
     unsigned connections_max; /* accept pauses at it */
     unsigned keep_alive_s;    /* told in Keep-Alive: timeout=; 600 */
+    int64_t handshake_ms;     /* from accept to Finished; 0: 10 s */
 };
 
 /* Told of every new request; must call stream_own() before it returns. */

@@ -45,8 +45,9 @@ struct pool {
     uint64_t hash;
     union address address;
     socklen_t address_bytes;
-    size_t key_bytes;
-    char key[];
+    unsigned port;
+    struct str key, at; /* in texts: of the request */
+    char texts[];
 };
 
 struct pools {
@@ -103,47 +104,53 @@ static bool read_address(const struct call_request *r, union address *out,
     return inet_pton(AF_INET, z, &out->v4.sin_addr) == 1;
 }
 
-static bool is_key(const struct pool *pool, struct str key)
+static struct str keep(char *p, struct str s)
 {
-    return str_eq(str_from(pool->key, pool->key_bytes), key);
+    if (s.n)
+        memcpy(p, s.p, s.n);
+    return str_from(p, s.n);
+}
+
+static enum err make_pool(struct pools *p, const struct call_request *r,
+                          uint64_t hash, struct pool **out)
+{
+    struct pool *pool = mem_new(sizeof(*pool) + r->pool.n + r->address.n);
+
+    if (!pool)
+        return E_NOMEM;
+    if (!read_address(r, &pool->address, &pool->address_bytes)) {
+        mem_free(pool);
+        return E_SYSTEM;
+    }
+    pool->pools = p;
+    pool->loop = p->loop;
+    pool->hash = hash;
+    pool->port = r->port;
+    pool->key = keep(pool->texts, r->pool);
+    pool->at = keep(pool->texts + r->pool.n, r->address);
+    pool->uses = 1;
+    list_init(&pool->idle);
+    pool->next = p->buckets[hash % BUCKETS];
+    p->buckets[hash % BUCKETS] = pool;
+    *out = pool;
+    return E_OK;
 }
 
 enum err pool_find(struct pools *p, const struct call_request *r,
                    struct pool **out)
 {
     uint64_t hash = str_hash(r->pool, p->seed);
-    union address address;
-    socklen_t n = 0;
     struct pool *pool;
 
     *out = NULL;
-    if (!read_address(r, &address, &n))
-        return E_SYSTEM;
     for (pool = p->buckets[hash % BUCKETS]; pool; pool = pool->next)
-        if (pool->hash == hash && is_key(pool, r->pool) &&
-            pool->address_bytes == n &&
-            memcmp(&pool->address, &address, n) == 0) {
+        if (pool->hash == hash && str_eq(pool->key, r->pool) &&
+            pool->port == r->port && str_eq(pool->at, r->address)) {
             pool->uses++;
             *out = pool;
             return E_OK;
         }
-    pool = mem_new(sizeof(*pool) + r->pool.n + 1);
-    if (!pool)
-        return E_NOMEM;
-    pool->pools = p;
-    pool->loop = p->loop;
-    pool->hash = hash;
-    pool->address = address;
-    pool->address_bytes = n;
-    pool->key_bytes = r->pool.n;
-    pool->uses = 1;
-    if (r->pool.n)
-        memcpy(pool->key, r->pool.p, r->pool.n);
-    list_init(&pool->idle);
-    pool->next = p->buckets[hash % BUCKETS];
-    p->buckets[hash % BUCKETS] = pool;
-    *out = pool;
-    return E_OK;
+    return make_pool(p, r, hash, out);
 }
 
 static void unlink_pool(struct pool *pool)
@@ -363,7 +370,7 @@ void pools_drop(struct pools *p, struct str key)
 
     for (struct pool *pool = p->buckets[hash % BUCKETS]; pool; pool = next) {
         next = pool->next;
-        if (pool->hash == hash && is_key(pool, key))
+        if (pool->hash == hash && str_eq(pool->key, key))
             drop_idle(pool);
     }
 }

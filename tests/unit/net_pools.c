@@ -1,6 +1,8 @@
 /* Calls and the connections that they share: reuse, one retry, no cross-talk.
  */
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -291,6 +293,37 @@ Test(pools, say_that_nobody_listens)
     cr_expect(!b.cut);
     RIG_UNTIL(&r, NULL, b.cut);
     cr_expect_eq(b.why, E_BACKEND_DOWN);
+    finish();
+}
+
+/* U-13: a full queue drops what would connect, as a black hole does. */
+Test(pools, keep_to_the_time_for_a_connection)
+{
+    struct sockaddr_in full = {.sin_family = AF_INET,
+                               .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t n = sizeof(full);
+    int fd = socket(AF_INET, SOCK_STREAM, 0), fill[8];
+    struct call_request q;
+
+    begin();
+    cr_assert_eq(bind(fd, (struct sockaddr *)&full, n), 0);
+    cr_assert_eq(listen(fd, 0), 0);
+    getsockname(fd, (struct sockaddr *)&full, &n);
+    for (int i = 0; i < 8; i++) {
+        fill[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        connect(fill[i], (struct sockaddr *)&full, n);
+    }
+    q = fake_request(&fake);
+    q.address = STR("127.0.0.1");
+    q.port = ntohs(full.sin_port);
+    q.connect_ms = 30;
+    caller_start(&b, &fake, &q);
+    RIG_UNTIL(&r, NULL, b.cut);
+    cr_expect_eq(b.why, E_BACKEND_DOWN);
+    cr_expect(!call_facts(b.call).connected);
+    for (int i = 0; i < 8; i++)
+        close(fill[i]);
+    close(fd);
     finish();
 }
 

@@ -251,3 +251,42 @@ Test(tls, changes_certificates_for_new_connections_only)
     certificate_remove(&next);
     close_all();
 }
+
+/* T-06. */
+Test(tls, ends_a_handshake_that_takes_too_long)
+{
+    struct raw silent, slow;
+
+    open_all(false);
+    r.settings.handshake_ms = 30;
+    server_set(r.server, &r.settings);
+    raw_connect(&silent, &r);
+    raw_connect(&slow, &r);
+    raw_send(&slow, str_from("\x16\x03\x01\x02\x00\x01\x00\x01", 8));
+    RIG_UNTIL(&r, &silent, silent.end != SEEN_OPEN);
+    RIG_UNTIL(&r, &slow, slow.end != SEEN_OPEN);
+    cr_expect_eq(raw_got(&silent).n, 0);
+    cr_expect_eq(server_connections(r.server), 0);
+    raw_close(&silent);
+    raw_close(&slow);
+    close_all();
+}
+
+Test(tls, has_no_more_than_512_handshakes_under_way)
+{
+    static struct raw many[520];
+    struct raw c;
+
+    open_all(false);
+    for (int i = 0; i < 520; i++) {
+        raw_connect(&many[i], &r);
+        rig_turn(&r, NULL);
+    }
+    rig_settle(&r, NULL);
+    cr_expect_eq(server_connections(r.server), 512);
+    for (int i = 0; i < 520; i++)
+        raw_close(&many[i]);
+    cr_expect(raw_connect_tls(&c, &r, "api.test", NULL));
+    raw_close(&c);
+    close_all();
+}

@@ -263,6 +263,11 @@ void link_scopes_write(struct buf *b, const struct link_scopes *scopes)
 
 /* ---- ids ---- */
 
+bool link_port_ok(unsigned port)
+{
+    return port >= 1 && port <= 65535 && port != 49983 && port != 49999;
+}
+
 bool link_id_ok(struct str id)
 {
     if (id.n != LINK_ID_LENGTH || id.p[0] != 'l')

@@ -71,6 +71,10 @@ bool link_scopes_ok(const struct link_scopes *scopes);
 /* Is the IP address, as text, in the block?  ::ffff:a.b.c.d is a.b.c.d. */
 bool link_cidr_holds(const struct link_cidr *cidr, struct str address);
 
+/* May a link be for that port?  Not for those of the sandbox's own services,
+ * which ask for credentials of their own. */
+bool link_port_ok(unsigned port);
+
 /* ^l[a-z2-7]{25}$ */
 bool link_id_ok(struct str id);
 

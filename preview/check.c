@@ -210,6 +210,8 @@ static const char *misses(const struct preview_request *r,
         return "The link is for another sandbox";
     if (r->port && link->port != r->port)
         return "The link is for another port";
+    if (!link_port_ok(link->port))
+        return "This port of a sandbox is not shared by links";
     if (r->link.p && !str_eq(str_of(link->id), r->link))
         return "The link is for another address";
     return NULL;

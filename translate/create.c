@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "translate/api.h"
+#include "translate/network.h"
 #include "translate/ops.h"
 #include "translate/record.h"
 
@@ -57,39 +58,6 @@ static bool is_nothing(const json_t *value)
     return !value || json_is_null(value) ||
            (json_is_array(value) && json_array_size(value) == 0) ||
            (json_is_object(value) && json_object_size(value) == 0);
-}
-
-/* A member of `network` that restricts nothing.  An empty list of name
- * servers is a restriction.  Source: e2b-control-plane.md 7.3 */
-static bool restricts(const char *name, const json_t *value)
-{
-    if (strcmp(name, "allowPublicTraffic") == 0)
-        return !json_is_null(value) && !json_is_true(value);
-    if (strcmp(name, "dnsServers") == 0)
-        return !json_is_null(value);
-    return !is_nothing(value);
-}
-
-static bool keep_network(struct op *op, const json_t *body, struct want *w)
-{
-    json_t *network = json_member(body, "network");
-
-    if (network && !json_is_object(network)) {
-        api_fail_field(op, w, "network", "must be an object");
-        return false;
-    }
-    for (void *at = json_object_iter(network); at;
-         at = json_object_iter_next(network, at)) {
-        const char *name = json_object_iter_key(at);
-
-        if (restricts(name, json_object_iter_value(at))) {
-            struct str full = arena_text(op->arena, "network.%s", name);
-
-            api_fail_promise(op, w, full.p ? full.p : "network");
-            return false;
-        }
-    }
-    return true;
 }
 
 static bool keep_auto_resume(struct op *op, const json_t *body, struct want *w)
@@ -167,9 +135,8 @@ static bool keep_promises(struct op *op, const json_t *body,
     }
     return api_keep_bool(op, body, "autoPause", false, w) &&
            api_keep_bool(op, body, "autoPauseMemory", true, w) &&
-           keep_auto_resume(op, body, w) && keep_network(op, body, w) &&
-           keep_iam(op, body, w) && keep_volumes(op, body, w) &&
-           keep_internet(op, body, t, w);
+           keep_auto_resume(op, body, w) && keep_iam(op, body, w) &&
+           keep_volumes(op, body, w) && keep_internet(op, body, t, w);
 }
 
 /* ---- the fields ---- */
@@ -341,7 +308,7 @@ static void order(struct op *op, struct str text, struct want *want)
     t = read_template(op, body, want);
     if (t && keep_promises(op, body, t, want) &&
         api_read_seconds(op, body, &timeout, &want->job.timeout_s, want) &&
-        read_secure(op, body, want) &&
+        read_secure(op, body, want) && network_read(op, body, want) &&
         read_map(op, body, "metadata", false, &want->job.metadata, want) &&
         read_map(op, body, "envVars", true, &want->job.envs, want)) {
         want->job.idempotency_key = c->key;

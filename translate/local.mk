@@ -8,6 +8,7 @@ noinst_LIBRARIES += %D%/libtranslate.a
 	%D%/path.h %D%/path.c %D%/guest.h %D%/guest.c \
 	%D%/record.h %D%/record.c %D%/query.h %D%/query.c \
 	%D%/moment.h %D%/moment.c \
+	%D%/network.h %D%/network.c %D%/link.c \
 	%D%/create.c %D%/connect.c %D%/detail.c %D%/kill.c %D%/timeout.c \
 	%D%/list.c %D%/entry.h %D%/entry.c %D%/filesystem.c
 %C%_libtranslate_a_SOURCES += %D%/proto.h %D%/proto.c %D%/envelope.c \

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "translate/network.h"
 
 static void put_text(struct buf *b, const char *name, struct str value)
 {
@@ -96,6 +97,7 @@ void record_put_detail(struct buf *b, const struct sandbox *s,
              !backend          ? "null"
              : backend->egress ? "true"
                                : "false");
+    network_put(b, s);
     buf_put(b, STR(",\"lifecycle\":{\"autoResume\":false,"
                    "\"onTimeout\":\"kill\"}}"));
 }

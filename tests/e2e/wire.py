@@ -101,7 +101,7 @@ def bad_bodies_name_what_is_wrong():
                          ({"timeout": "5"}, "timeout"), ({"timeout": True}, "timeout"), ({"timeout": 1.5}, "timeout"), ({"timeout": 10**7}, "imeout"),
                          ({"metadata": {"a": 1}}, "metadata"), ({"metadata": []}, "metadata"), ({"envVars": {"a": 5}}, "envVars"),
                          ({"autoPause": True}, "autoPause"), ({"autoResume": {"enabled": True}}, "autoResume"), ({"autoPauseMemory": False}, "autoPauseMemory"),
-                         ({"network": {"allowOut": ["1.1.1.1"]}}, "allowOut"), ({"network": {"allowPublicTraffic": False}}, "allowPublicTraffic"),
+                         ({"network": {"allowOut": ["1.1.1.1"]}}, "allowOut"), ({"network": {"maskRequestHost": "a b"}}, "maskRequestHost"),
                          ({"iam": {"tokens": {"a": {"audience": "x", "tokenType": "JWT-SVID"}}}}, "iam"), ({"volumeMounts": [{"name": "a", "path": "/a"}]}, "volumeMounts")):
         body = fields if name == "templateID" else {"templateID": "base", **fields}
         error_body(api("POST", "/v2/sandboxes", body), 400, message=name)

@@ -40,6 +40,7 @@ void stage_open(struct stage *s, enum op_class class, enum method method,
     s->conf.timeout_default_s = 300;
     s->conf.timeout_max_s = 86400;
     s->conf.api_body_max_bytes = 256 << 10;
+    s->wall_ms = 1800000000000;
     s->head.method = method;
     s->head.target = rest;
     s->head.path = str_cut(&rest, '?');
@@ -80,7 +81,8 @@ void stage_have(struct stage *s)
 void stage_tell_bytes(struct stage *s, enum op_event_kind kind,
                       struct str bytes)
 {
-    struct op_event event = {.kind = kind, .status = 200, .bytes = bytes};
+    struct op_event event = {
+        .kind = kind, .status = 200, .bytes = bytes, .wall_ms = s->wall_ms};
 
     op_hear(&s->op, &event, &s->want);
 }
@@ -100,8 +102,10 @@ void stage_send(struct stage *s, const char *body)
 
 void stage_result(struct stage *s, enum err err)
 {
-    struct op_event event = {
-        .kind = OP_RESULT, .err = err, .result = &s->result};
+    struct op_event event = {.kind = OP_RESULT,
+                             .err = err,
+                             .result = &s->result,
+                             .wall_ms = s->wall_ms};
 
     op_hear(&s->op, &event, &s->want);
 }
@@ -113,10 +117,34 @@ void stage_close(struct stage *s)
     arena_free(&s->op.scratch);
 }
 
+static struct str link_line(struct stage *s)
+{
+    const struct want_job *j = &s->want.job;
+    struct buf scopes;
+    struct str line;
+
+    if (j->kind == JOB_LINK_LIST)
+        return arena_text(s->op.arena, "job link list %.*s", STR_FMT(j->id));
+    if (j->kind == JOB_LINK_REVOKE)
+        return arena_text(s->op.arena, "job link revoke %.*s %s %lld",
+                          STR_FMT(j->id), j->link->id,
+                          (long long)j->link->revoked_ms);
+    buf_init(&scopes, 4096);
+    link_scopes_write(&scopes, &j->link->scopes);
+    line =
+        arena_text(s->op.arena, "job link create %.*s port %u %lld s%s%.*s",
+                   STR_FMT(j->id), j->link->port, (long long)j->timeout_s,
+                   j->link->opaque ? " opaque" : "", STR_FMT(buf_str(&scopes)));
+    buf_clear(&scopes);
+    return line;
+}
+
 static struct str job_line(struct stage *s)
 {
     const struct want_job *j = &s->want.job;
 
+    if (j->kind >= JOB_LINK_CREATE)
+        return link_line(s);
     if (j->kind != JOB_CREATE)
         return arena_text(s->op.arena, "job %s %.*s %lld",
                           j->kind == JOB_KILL      ? "kill"
@@ -124,10 +152,14 @@ static struct str job_line(struct stage *s)
                                                    : "extend",
                           STR_FMT(j->id), (long long)j->timeout_s);
     return arena_text(
-        s->op.arena, "job create %.*s as %.*s %lld s%s %.*s %.*s%s%.*s",
+        s->op.arena,
+        "job create %.*s as %.*s %lld s%s %.*s %.*s%s%.*s%s%s%.*s%s%.*s",
         STR_FMT(j->template->id), STR_FMT(j->alias), (long long)j->timeout_s,
         j->secure ? " secure" : "", STR_FMT(j->metadata), STR_FMT(j->envs),
-        j->idempotency_key.p ? " key " : "", STR_FMT(j->idempotency_key));
+        j->idempotency_key.p ? " key " : "", STR_FMT(j->idempotency_key),
+        j->private_traffic ? " private" : "", j->mask_host.n ? " mask " : "",
+        STR_FMT(j->mask_host), j->https_ports.n ? " https " : "",
+        STR_FMT(j->https_ports));
 }
 
 const char *stage_line(struct stage *s)

@@ -17,7 +17,8 @@ struct stage {
     struct request_head head;
     struct sandbox sandbox;
     struct op_result result;
-    enum err found; /* of op_find() */
+    enum err found;  /* of op_find() */
+    int64_t wall_ms; /* of the events */
 };
 
 /* Names and values in turn; NULL ends. */

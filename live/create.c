@@ -434,6 +434,9 @@ MUST_USE static enum err invent(struct create *c, struct str team,
         .envs = want->envs.p ? want->envs : STR("{}"),
         .started_ms = clock_wall_ms(),
         .secure = want->secure,
+        .private_traffic = want->private_traffic,
+        .mask_host = want->mask_host.p ? want->mask_host : STR(""),
+        .https_ports = want->https_ports.p ? want->https_ports : STR(""),
     };
     enum err err;
 

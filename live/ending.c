@@ -16,6 +16,7 @@ static void kick(struct live_sandbox *ls)
     while ((link = list_pop(&ls->passengers))) {
         struct passenger *p = LIST_OF(link, struct passenger, link);
 
+        list_remove(&p->shown);
         p->in = NULL;
         ls->passenger_count--;
         p->on_kicked(p->arg, E_SANDBOX_GONE);

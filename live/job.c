@@ -48,12 +48,18 @@ void job_answer(struct job *job, enum err err, const struct sandbox *record,
 {
     struct op_result result = {
         .sandbox = record, .replayed = replayed, .effect = err && job->effect};
+
+    job_tell(job, err, &result);
+}
+
+void job_tell(struct job *job, enum err err, const struct op_result *result)
+{
     struct list *link;
 
     while ((link = list_pop(&job->waiters))) {
         struct waiter *w = LIST_OF(link, struct waiter, link);
 
-        w->on_result(w->arg, err, &result);
+        w->on_result(w->arg, err, result);
     }
 }
 

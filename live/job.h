@@ -41,6 +41,9 @@ void job_queue(struct job *job, struct live_sandbox *ls);
 void job_answer(struct job *job, enum err err, const struct sandbox *record,
                 bool replayed);
 
+/* The same with all that a job can bring; result is borrowed. */
+void job_tell(struct job *job, enum err err, const struct op_result *result);
+
 /* Answer from the loop, in the next turn, and end. */
 void job_fail_later(struct job *job, enum err err);
 

@@ -12,6 +12,7 @@
 #include "live/create.h"
 #include "live/expiry.h"
 #include "live/job.h"
+#include "live/link.h"
 #include "live/rest.h"
 
 #define DELETE_MS 5000 /* the client waits that long at most */
@@ -302,9 +303,14 @@ enum err job_begin(struct live *l, struct str team, const struct want_job *want,
                    void *arg, struct waiter **out)
 {
     struct job *job;
-    enum err err = want->kind == JOB_CREATE ? create_begin(l, team, want, &job)
-                                            : change_begin(l, team, want, &job);
+    enum err err;
 
+    if (want->kind == JOB_CREATE)
+        err = create_begin(l, team, want, &job);
+    else if (want->kind >= JOB_LINK_CREATE)
+        err = link_begin(l, team, want, &job);
+    else
+        err = change_begin(l, team, want, &job);
     *out = NULL;
     if (err)
         return err;

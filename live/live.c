@@ -9,6 +9,7 @@
 #include "live/job.h"
 #include "live/later.h"
 #include "live/life.h"
+#include "live/link.h"
 #include "live/order.h"
 #include "live/reconcile.h"
 #include "live/root.h"
@@ -44,6 +45,8 @@ MUST_USE static enum err set_up(struct live *l)
     if (!err)
         err = expiry_init(l);
     if (!err)
+        err = link_init(l);
+    if (!err)
         err = live_sandbox_init(l);
     if (!err)
         err = backend_configure(l);
@@ -72,6 +75,7 @@ enum err live_new(struct loop *loop, struct pools *pools, struct store *store,
     list_init(&l->laters);
     list_init(&l->commits);
     list_init(&l->jobs);
+    list_init(&l->shown);
     err = set_up(l);
     if (err) {
         live_free(&l);
@@ -111,8 +115,10 @@ static void let_go(struct live_sandbox *ls)
 {
     struct list *link;
 
-    while ((link = list_pop(&ls->passengers)))
+    while ((link = list_pop(&ls->passengers))) {
+        list_remove(&LIST_OF(link, struct passenger, link)->shown);
         LIST_OF(link, struct passenger, link)->in = NULL;
+    }
     ls->passenger_count = 0;
     process_table_end(&ls->processes, E_CUT);
     context_table_end(&ls->contexts, E_CUT);
@@ -150,6 +156,7 @@ void live_free(struct live **lp)
     }
     job_clear(l);
     expiry_clear(l);
+    link_clear(l);
     let_all_go(l);
     commit_clear(l);
     later_clear(l);

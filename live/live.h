@@ -12,6 +12,7 @@
 #include "model/sandbox.h"
 #include "net/client.h"
 #include "net/loop.h"
+#include "preview/check.h"
 #include "store/store.h"
 #include "translate/op.h"
 
@@ -71,9 +72,12 @@ struct live_sandbox;
 struct passenger {
     struct list link;                           /* live's own */
     struct live_sandbox *in;                    /* live's own */
-    void (*on_kicked)(void *arg, enum err why); /* the sandbox ended: the
-        record is gone already; cut.  May call passenger_leave(). */
+    void (*on_kicked)(void *arg, enum err why); /* the sandbox ended
+        (E_SANDBOX_GONE: the record is gone already), or the link was revoked
+        (E_TOKEN_REVOKED); cut.  May call passenger_leave(). */
     void *arg;
+    struct list shown; /* live's own: among those that a link admitted */
+    struct link by;    /* live's own: that link */
 };
 
 #define PASSENGERS_MAX 1000 /* of one sandbox: threats.md E-05 */
@@ -82,6 +86,10 @@ struct passenger {
  * (it ended since its record was looked up). */
 MUST_USE enum err passenger_board(struct live *l, const struct sandbox *s,
                                   struct passenger *p);
+/* It is aboard, and that link admitted it: it is kicked when the link is
+ * revoked; at once when this process did it, within 1.3 s when another. */
+void passenger_show(struct live *l, struct passenger *p,
+                    const struct link *link);
 /* Harmless when it is not aboard. */
 void passenger_leave(struct live *l, struct passenger *p);
 
@@ -138,6 +146,18 @@ MUST_USE enum err job_begin(struct live *l, struct str team,
                                               const struct op_result *result),
                             void *arg, struct waiter **out);
 void job_leave(struct waiter **w);
+
+/* ---- links ---- */
+
+/*
+ * What the records say of a link: for preview_check().
+ * arg  struct live
+ * Of a token without a record it is only known when it expires: it is taken
+ * as revoked when it could have been made before the time before which all
+ * links of its sandbox are.
+ */
+enum preview_standing live_link_ask(void *arg, const struct link *link,
+                                    enum preview_source source);
 
 /* ---- ports ---- */
 

@@ -31,6 +31,7 @@ void passenger_leave(struct live *l, struct passenger *p)
     if (!ls)
         return;
     list_remove(&p->link);
+    list_remove(&p->shown);
     p->in = NULL;
     ls->passenger_count--;
     live_sandbox_settle(ls);

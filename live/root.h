@@ -1,9 +1,10 @@
 /* root.h - struct live: what the parts of live/ share.
  *
  * For the files of live/ only.  Calls between the files go down this list
- * and never back: live, reconcile, life, create, template, ending, (process,
- * context), health, port, call, rest, expiry, job, passenger, sandbox,
- * backend, commit, later.  What must go up is a hook below, set by live.c. */
+ * and never back: live, reconcile, life, link, create, template, ending,
+ * (process, context), health, port, call, rest, expiry, job, passenger,
+ * sandbox, backend, commit, later.  What must go up is a hook below, set by
+ * live.c. */
 #ifndef LIVE_ROOT_H
 #define LIVE_ROOT_H
 
@@ -31,6 +32,9 @@ struct live {
 
     struct list commits; /* owned: struct commit, under way at the store */
     struct list jobs;    /* owned: struct job */
+
+    struct list shown; /* struct passenger: those that links admitted */
+    struct timer shown_timer;
 
     struct live_sandbox **due; /* owned: heap, earliest end first */
     unsigned due_count, due_room;

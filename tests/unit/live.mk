@@ -6,7 +6,7 @@ endif
 	%D%/live_rig.c
 %C%_check_live_SOURCES += %D%/live_call.c %D%/live_crash.c %D%/live_create.c \
 	%D%/live_health.c %D%/live_life.c %D%/live_port.c \
-	%D%/live_reconcile.c
+	%D%/live_reconcile.c %D%/live_link.c
 %C%_check_live_SOURCES += %D%/live_script.h %D%/live_script.c \
 	%D%/live_process.c %D%/live_context.c
 # live_script.c takes the place of these while a test of its kind runs.
@@ -16,6 +16,7 @@ endif
 	-Wl,--wrap=timer_stop -Wl,--wrap=timer_pending -Wl,--wrap=timer_clear
 %C%_check_live_CPPFLAGS = $(AM_CPPFLAGS) $(CRITERION_CFLAGS)
 %C%_check_live_LDADD = live/liblive.a net/libnet.a net/libllhttp.a \
-	store/libstore.a translate/libtranslate.a conf/libconf.a \
+	store/libstore.a translate/libtranslate.a preview/libpreview.a \
+	conf/libconf.a \
 	model/libmodel.a base/libbase.a $(NET_LIBS) $(STORE_LIBS) \
 	$(TRANSLATE_LIBS) $(CONF_LIBS) $(BASE_LIBS) $(CRITERION_LIBS)

@@ -103,6 +103,10 @@ static void over(struct reconcile *r, bool failed)
         log_say(LOG_INFO, "back end %.*s: %u records dropped, %u deleted",
                 STR_FMT(r->backend->name), r->dropped, r->deleted);
     answer_suspects(r);
+    if (!r->backend->configured) {
+        sleep_for(r, ROUND_MS);
+        return;
+    }
     if (failed || r->missed) {
         sleep_for(r, r->back_off_ms);
         r->back_off_ms *= 2;
@@ -419,6 +423,9 @@ static void on_probe(void *arg, const struct rest_answer *a)
     enum err err = a->err;
 
     rest_free(&r->rest);
+    /* It took the connection and says nothing: that is down, too. */
+    if (err == E_UPSTREAM_DEADLINE)
+        backend_heard(r->backend, BACKEND_DOWN);
     if (err)
         over(r, true);
     else

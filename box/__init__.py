@@ -1,1 +1,1 @@
-"""box - the embedded back end: the sandbox server's protocol on one machine."""
+"""box - the sandbox server's protocol on one machine, embedded."""

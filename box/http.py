@@ -367,7 +367,7 @@ class Connection(asyncio.Protocol):
 
     def write(self, data):
         """Send, through the test switches when one is set."""
-        if self.lost:
+        if self.lost or self.transport.is_closing():
             return
         if self.faults.active and not self.exempt:
             self.faults.write(self, data)

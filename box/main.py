@@ -10,6 +10,8 @@ import shutil
 import signal
 import sys
 
+from box import world
+
 NEEDS = """\
 box: {}
 box needs: root with CAP_SYS_ADMIN (namespaces and mounts), Linux 5.8 or
@@ -206,6 +208,11 @@ def main(arguments):
         if lock is None:
             return _fail(f"--data {options.data}: another box uses it")
         _raise_nofile()
+        if options.egress:
+            # Mounts made for pasta are to be nobody else's, and to go with
+            # this process.
+            world.unshare(world.CLONE_NEWNS)
+            world.make_private()
         return asyncio.run(_serve(options, address))
     except OSError as problem:
         return _fail(str(problem))

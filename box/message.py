@@ -1,4 +1,4 @@
-"""message - protocol messages in JSON: decode strictly, explain like protojson.
+"""message - protocol messages in JSON, decoded and explained as protojson.
 
 A schema maps a field's JSON name to its kind: "string", "bytes", "bool",
 "int32", "int64", an enum (tuple of names), another schema (dict), or a list

@@ -173,7 +173,6 @@ class Nursery:
         self.serial += 1
         label = f"{self.serial}-{name}"
         directory = f"{self.data}/sandboxes/{label}"
-        loop = asyncio.get_running_loop()
         sandbox = Sandbox(name, directory)
         sandbox.label = label
         ours, theirs = channel.pair()
@@ -205,7 +204,7 @@ class Nursery:
             await self.remove(sandbox)
             raise Unable(failed)
         if self.egress:
-            await self._connect_out(sandbox, loop)
+            await self._connect_out(sandbox)
         return sandbox
 
     async def _copy(self, directory, source):
@@ -221,19 +220,28 @@ class Nursery:
         except (guest.Failed, guest.Lost) as problem:
             raise Unable("the source has ended") from problem
 
-    async def _connect_out(self, sandbox, loop):
-        """A way out by pasta, which ends with the sandbox."""
+    async def _connect_out(self, sandbox):
+        """A way out by pasta, which ends with the sandbox.
+
+        The network is shown to it as a file: it gives up the rights that
+        /proc/PID/ns wants before it looks.
+        """
+        netns = f"{sandbox.directory}/netns"
+        with open(netns, "w", encoding="ascii"):
+            pass
+        world.bind(f"/proc/{sandbox.pid}/ns/net", netns)
         process = await asyncio.create_subprocess_exec(
-            "pasta", "--config-net", "--no-map-gw", "--quiet",
-            "--foreground", "--tcp-ports", "none", "--udp-ports", "none",
-            "--netns", f"/proc/{sandbox.pid}/ns/net", "--runas", "0",
-            stdin=subprocess.DEVNULL,
+            "pasta", "--config-net", "--no-map-gw", "--foreground",
+            "--tcp-ports", "none", "--udp-ports", "none", "--runas", "0",
+            "--netns", netns, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             preexec_fn=lambda: world.prctl(world.PR_SET_PDEATHSIG,
                                            signal.SIGKILL))
 
         def stop():
             if process.returncode is None:
                 process.kill()
+            world.unmount(netns)
         sandbox.closers.add(stop)
         end = time.monotonic() + 3
         while time.monotonic() < end and process.returncode is None:
@@ -242,7 +250,6 @@ class Nursery:
                 if len(file.readlines()) > 1:
                     return
             await asyncio.sleep(0.01)
-        loop.call_soon(stop)
         await self.remove(sandbox)
         raise Unable("pasta gave the sandbox no route out")
 
@@ -265,6 +272,9 @@ class Nursery:
 
     def close(self):
         """End every sandbox; removes what they leave on disk."""
+        for sandbox in self.by_pid.values():
+            for close in list(sandbox.closers):
+                close()
         self.spawner.close()
         self.limits.close()
         self.remover.shutdown()

@@ -1,4 +1,4 @@
-"""socket_exec - Exec over a WebSocket: input, terminals, and an end that kills.
+"""socket_exec - Exec over a WebSocket: input, terminals, an end that kills.
 
 Every message is one Connect frame. Unlike over HTTP, a client that leaves
 takes the program's group with it.

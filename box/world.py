@@ -119,6 +119,11 @@ def bind(source, target, read_only=False):
               | MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
 
+def unmount(target):
+    """Take a mount away, as soon as nobody uses it."""
+    libc.umount2(target.encode(), MNT_DETACH)
+
+
 def make_private():
     """Stop mounts of this namespace from reaching any other."""
     mount("none", "/", "", MS_REC | MS_PRIVATE)

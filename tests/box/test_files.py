@@ -198,7 +198,7 @@ class Files(unittest.TestCase):
         import io
         import tarfile
         for name, kind, text in (
-                ("../evil", tarfile.REGTYPE, 'traversing tar member "../evil"'),
+                ("../evil", tarfile.REGTYPE, 'traversing tar member'),
                 ("/abs", tarfile.REGTYPE, 'refusing absolute tar member'),
                 ("s", tarfile.SYMTYPE, "unsupported type Symlink")):
             out = io.BytesIO()

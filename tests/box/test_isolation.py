@@ -1,6 +1,7 @@
 """What a sandbox cannot see or do, and what is left when it ends."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -195,6 +196,32 @@ class Bounds(unittest.TestCase):
         self.assertEqual("", out)
         self.assertEqual(200, self.client.unary(
             name, "Stat", {"path": "/"}).status)
+
+
+@unittest.skipUnless(shutil.which("pasta"), "needs pasta")
+class Egress(unittest.TestCase):
+    """With a way out."""
+
+    def test_a_way_out_but_not_to_this_machine(self):
+        server = Server("--egress")
+        try:
+            with socket.create_server(("127.0.0.1", 0)) as listener:
+                port = listener.getsockname()[1]
+                name = server.sandbox()
+                _, routes, _ = server.client.run(name, "cat /proc/net/route")
+                self.assertGreater(len(routes.splitlines()), 1)
+                gate = [line.split()[2] for line in routes.splitlines()
+                        if line.split()[1] == "00000000"][0]
+                host = socket.inet_ntoa(int(gate, 16).to_bytes(4, "little"))
+                code, _, _ = server.client.run(
+                    name, "python3 -c 'import socket; "
+                    f"socket.create_connection((\"{host}\", {port}), 1)'")
+                self.assertNotEqual(0, code)
+            pids = tree(server.process.pid)
+        finally:
+            status = server.stop()
+        self.assertEqual(0, status)
+        self.assertTrue(until(lambda: not any(map(alive, pids))))
 
 
 class Ends(unittest.TestCase):

@@ -371,13 +371,13 @@ enum err route_find(const struct request_head *head, const struct conf *conf,
 {
     struct str label;
     enum host_kind kind = read_host(conf, head->host, &label);
-    enum err err = E_MISDIRECTED;
+    enum err err;
 
     *out = (struct route){.class = CLASS_API};
     out->preflight = is_preflight(head);
     if (kind == HOST_BAD)
         return E_BAD_REQUEST;
-    if (kind == HOST_FOREIGN || !sni_agrees(head, conf, kind))
+    if (kind == HOST_FOREIGN)
         return E_MISDIRECTED;
     if (kind == HOST_API)
         err = route_api(head, out);
@@ -387,6 +387,10 @@ enum err route_find(const struct request_head *head, const struct conf *conf,
         err = route_preview(head, conf, out);
     else
         err = route_shared(head, out);
+    if (err == E_BAD_PORT || err == E_BAD_SANDBOX_ID)
+        return err;
+    if (!sni_agrees(head, conf, kind))
+        return E_MISDIRECTED;
     if (err == E_OK && out->class == CLASS_ENVD)
         err = route_check_control(head->path);
     return err;

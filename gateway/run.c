@@ -34,6 +34,9 @@ enum wait {
 
 /* Memory that a recycled exchange keeps. */
 #define KEEP_BYTES 65536
+/* Of a body that is too big so much is read and thrown away before that is
+ * told: a client that still sends does not read the answer. */
+#define DROP_MAX ((uint64_t)1 << 20)
 /* Header fields of a call's answer. */
 #define CALL_ARENA_MAX ((size_t)256 << 10)
 
@@ -340,12 +343,16 @@ static enum state do_body(struct exchange *x)
     if (max == 0)
         max = (size_t)x->conf->api_body_max_bytes;
     r->from = 0;
-    if (x->head->length > 0 && (uint64_t)x->head->length > max) {
+    r->collecting = true;
+    r->body.max = max;
+    if (x->head->length <= 0 || (uint64_t)x->head->length <= max)
+        return X_RUN;
+    if (!(x->facts & FACT_CONTINUED) ||
+        (uint64_t)x->head->length > max + DROP_MAX) {
         x->why = E_TOO_BIG;
         return X_FAIL;
     }
-    r->collecting = true;
-    r->body.max = max;
+    r->too_big = true;
     return X_RUN;
 }
 
@@ -582,6 +589,10 @@ enum state run_step(struct exchange *x)
     struct want want;
     enum state next;
 
+    if (r->too_big && x->facts & FACT_BODY_ENDED) {
+        x->why = E_TOO_BIG;
+        return X_FAIL;
+    }
     if (!pick(x, &event))
         return X_WAIT;
     event.now_ms = clock_ms();
@@ -634,10 +645,20 @@ void run_client_piece(struct exchange *x, struct str piece)
         r->piece = STR_NONE;
         return;
     }
-    buf_put(&r->body, piece);
-    if (r->body.failed)
-        exchange_fail(x, buf_len(&r->body) + piece.n > r->body.max ? E_TOO_BIG
-                                                                   : E_NOMEM);
+    if (!r->too_big) {
+        buf_put(&r->body, piece);
+        if (!r->body.failed)
+            return;
+        if (buf_len(&r->body) + piece.n <= r->body.max) {
+            exchange_fail(x, E_NOMEM);
+            return;
+        }
+        r->too_big = true;
+        buf_clear(&r->body);
+    }
+    r->dropped_bytes += piece.n;
+    if (r->dropped_bytes > DROP_MAX)
+        exchange_fail(x, E_TOO_BIG);
 }
 
 void run_client_gone(struct exchange *x)

@@ -57,6 +57,8 @@ struct run {
     struct op_result records;       /* of WANT_RECORDS */
 
     bool collecting; /* WANT_BODY */
+    bool too_big;    /* over its limit: thrown away up to its end */
+    uint64_t dropped_bytes;
     struct buf body;
 };
 

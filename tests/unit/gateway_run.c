@@ -67,25 +67,45 @@ Test(run, collects_a_body_up_to_its_limit)
                      "BODY(abcd); " HEAD "say ok; ROOM; end; op end; free; ");
 }
 
+#define TOO_BIG \
+    "op end; all 413 {\"code\":413,\"message\":\"The message is over its " \
+    "limit\"}\n; free; "
+
 Test(run, refuses_a_body_over_its_limit)
 {
+    static char large[1 << 19];
+
     PLAY({.kind = WANT_BODY});
     fake.row.body_limit = 4;
     fake.row.dialect = DIALECT_ENVD;
     fake_request("POST " ENVD " /files", LENGTH_CHUNKED);
     fake_client("abc");
     fake_client("de");
-    cr_expect_str_eq(fake_said(),
-                     "BEGIN; resume 4; op end; all 413 {\"code\":413,"
-                     "\"message\":\"The message is over its limit\"}\n; "
-                     "free; ");
+    cr_expect_str_eq(fake_said(), "BEGIN; resume 4; ");
+    fake_client_end();
+    cr_expect_str_eq(fake_said(), TOO_BIG);
     fake_turn();
     /* Known before the first byte. */
     PLAY({.kind = WANT_BODY});
     fake_request("POST " ENVD " /files\nExpect: 100-continue", 5);
-    cr_expect_str_eq(fake_said(),
-                     "BEGIN; op end; all 413 {\"code\":413,\"message\":\"The "
-                     "message is over its limit\"}\n; free; ");
+    cr_expect_str_eq(fake_said(), "BEGIN; " TOO_BIG);
+    fake_turn();
+    PLAY({.kind = WANT_BODY});
+    fake_request("POST " ENVD " /files", 5);
+    fake_client("abcde");
+    cr_expect_str_eq(fake_said(), "BEGIN; resume 4; ");
+    fake_client_end();
+    cr_expect_str_eq(fake_said(), TOO_BIG);
+    fake_turn();
+    /* Too much even to be thrown away. */
+    PLAY({.kind = WANT_BODY});
+    fake_request("POST " ENVD " /files", LENGTH_CHUNKED);
+    memset(large, 'x', sizeof(large) - 1);
+    for (int i = 0; i < 2; i++)
+        fake_client(large);
+    cr_expect_str_eq(fake_said(), "BEGIN; resume 4; ");
+    fake_client(large);
+    cr_expect_str_eq(fake_said(), TOO_BIG);
     fake_turn();
     /* At the limit. */
     PLAY({.kind = WANT_BODY}, DONE);

@@ -196,6 +196,8 @@ MUST_USE static enum err board(struct exchange *x)
     err = passenger_board(x->worker->live, x->record, &x->passenger);
     if (err == E_OK)
         x->facts |= FACT_ABOARD;
+    if (err == E_OK && x->visit)
+        passenger_show(x->worker->live, &x->passenger, &x->visit->link);
     return err;
 }
 

@@ -19,49 +19,6 @@
 
 /* ---- the records ---- */
 
-/* A link that no record stands for opens nothing; one of the sandbox server's
- * form has none, and counts from when it was surely made. */
-static enum preview_standing stands_unrecorded(const struct exchange *x,
-                                               const struct link *link)
-{
-    int64_t before_ms, made_s = link->expires_s - x->conf->preview.ttl_max_s;
-
-    switch (store_find_before(x->worker->store, str_of(link->sandbox),
-                              &before_ms)) {
-    case UNKNOWN:
-        return PREVIEW_UNKNOWN;
-    case ABSENT:
-        return PREVIEW_STANDS;
-    case FOUND:
-        break;
-    }
-    return made_s * 1000 < before_ms ? PREVIEW_REVOKED : PREVIEW_STANDS;
-}
-
-static enum preview_standing stands(void *arg, const struct link *link,
-                                    enum preview_source source)
-{
-    struct exchange *x = arg;
-    struct link record;
-
-    if (!link->id[0])
-        return stands_unrecorded(x, link);
-    switch (store_find_link(x->worker->store, str_of(link->id), &record)) {
-    case UNKNOWN:
-        return PREVIEW_UNKNOWN;
-    case ABSENT:
-        return PREVIEW_REVOKED;
-    case FOUND:
-        break;
-    }
-    if (record.revoked_ms)
-        return PREVIEW_REVOKED;
-    if (source != PREVIEW_OF_COOKIE && record.scopes.uses_max &&
-        record.uses >= record.scopes.uses_max)
-        return PREVIEW_USED_UP;
-    return PREVIEW_STANDS;
-}
-
 static enum found find_sandbox(struct exchange *x, struct str id)
 {
     const struct sandbox *record;
@@ -274,8 +231,8 @@ static enum state judge(struct exchange *x)
         .port = x->route.port,
         .link = x->route.link,
         .now_s = clock_wall_ms() / 1000,
-        .ask = stands,
-        .arg = x,
+        .ask = live_link_ask,
+        .arg = x->worker->live,
     };
     struct preview_verdict v;
     enum err err;
@@ -289,7 +246,7 @@ static enum state judge(struct exchange *x)
         return say_preflight(x);
     if (v.err)
         return fail(x, refused(x, &v));
-    if (!route_link_port_ok(v.link.port))
+    if (!link_port_ok(v.link.port))
         return fail(x, E_FORBIDDEN);
     x->visit->link = v.link;
     x->route.port = v.link.port;

@@ -2,6 +2,7 @@
 #include "gateway/route.h"
 
 #include "base/fields.h"
+#include "model/link.h"
 #include "model/sandbox.h"
 #include "preview/host.h"
 
@@ -279,11 +280,6 @@ static enum err route_header(const struct request_head *head, struct route *out)
 
 /* ---- previews ---- */
 
-bool route_link_port_ok(unsigned port)
-{
-    return port != ROUTE_PORT_ENVD && port != ROUTE_PORT_CODE;
-}
-
 static enum err route_preview(const struct request_head *head,
                               const struct conf *conf, struct route *out)
 {
@@ -297,7 +293,7 @@ static enum err route_preview(const struct request_head *head,
     out->id = named.sandbox;
     out->link = named.link;
     out->port = named.port;
-    return route_link_port_ok(out->port) ? E_OK : E_FORBIDDEN;
+    return !out->port || link_port_ok(out->port) ? E_OK : E_FORBIDDEN;
 }
 
 /* ---- API or sandbox, on hosts that serve both ---- */

@@ -44,9 +44,6 @@ struct route {
 MUST_USE enum err route_find(const struct request_head *head,
                              const struct conf *conf, struct route *out);
 
-/* May a link open that port?  Not the two that are not an app's. */
-bool route_link_port_ok(unsigned port);
-
 /*
  * Is the raw path one of envd's control paths, which nobody outside reaches?
  * E_OK: no.  E_PORT_BLOCKED: it is, read in one way.  E_BAD_REQUEST: it is

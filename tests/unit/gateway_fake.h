@@ -26,8 +26,9 @@ struct fake {
     struct key key;
     enum found link_found;
     struct link link;
-    int64_t before_ms; /* of store_find_before(); 0: none was revoked so */
-    enum err use_err;  /* store_use_link() */
+    int64_t before_ms;        /* links without a record are revoked */
+    const struct link *shown; /* of passenger_show() */
+    enum err use_err;         /* store_use_link() */
 
     /* What is the operation: fills the want; the event is in the transcript
      * already. */

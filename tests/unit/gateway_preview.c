@@ -261,6 +261,19 @@ Test(preview, believes_tokens_of_the_sandbox_servers_form)
                "\"error_code\":\"TOKEN_REVOKED\"}");
 }
 
+/* ---- the kill switch ---- */
+
+Test(preview, ends_what_a_revoked_link_opened)
+{
+    ask("GET " HOST " /\nCookie: " PREVIEW_COOKIE "=%c");
+    cr_assert_not_null(fake.shown);
+    cr_expect_str_eq(fake.shown->id, LINK_ID);
+    fake_call_head(200, LENGTH_CHUNKED);
+    fake_said();
+    fake.passenger->on_kicked(fake.passenger->arg, E_TOKEN_REVOKED);
+    EXPECT_STARTS(fake_said(), "call free; port left; cut; ");
+}
+
 /* ---- uses ---- */
 
 Test(preview, counts_a_use_before_it_is_answered)

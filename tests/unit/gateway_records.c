@@ -1,6 +1,8 @@
 /* gateway_records.c - what the store finds, for gateway_fake.h. */
 #include "tests/unit/gateway_fake.h"
 
+#include <criterion/criterion.h>
+
 enum found store_find_sandbox(struct store *s, struct str id,
                               const struct sandbox **out)
 {
@@ -34,11 +36,23 @@ enum found store_find_link(struct store *s, struct str id, struct link *out)
     return fake.link_found;
 }
 
-enum found store_find_before(struct store *s, struct str sandbox,
-                             int64_t *before_ms)
+enum preview_standing live_link_ask(void *arg, const struct link *link,
+                                    enum preview_source source)
 {
-    (void)s;
-    (void)sandbox;
-    *before_ms = fake.before_ms;
-    return fake.before_ms ? FOUND : ABSENT;
+    (void)arg;
+    (void)source;
+    if (fake.link_found == UNKNOWN)
+        return PREVIEW_UNKNOWN;
+    if (!link->id[0])
+        return fake.before_ms ? PREVIEW_REVOKED : PREVIEW_STANDS;
+    return fake.link_found == ABSENT || fake.link.revoked_ms ? PREVIEW_REVOKED
+                                                             : PREVIEW_STANDS;
+}
+
+void passenger_show(struct live *l, struct passenger *p,
+                    const struct link *link)
+{
+    (void)l;
+    cr_expect_eq(p, fake.passenger);
+    fake.shown = link;
 }

@@ -153,9 +153,13 @@ static const struct {
      "job create tplbase as base 300 s secure {} {}"},
     {V2,
      "{\"templateID\":\"base\",\"network\":{\"maskRequestHost\":"
-     "\"localhost:${PORT}\",\"httpsPorts\":[8443,443,8443]}}",
-     "job create tplbase as base 300 s secure {} {} mask localhost:${PORT} "
-     "https 443,8443"},
+     "\"localhost:${PORT}\"}}",
+     "job create tplbase as base 300 s secure {} {} mask localhost:${PORT}"},
+    {V2,
+     "{\"templateID\":\"base\",\"network\":{\"httpsPorts\":"
+     "[8443,443,8443]}}",
+     "fail NOT_KEPT: network.httpsPorts: what this asks for is not supported "
+     "by this server"},
     {V2,
      "{\"templateID\":\"base\",\"network\":{\"maskRequestHost\":\"\","
      "\"httpsPorts\":[]}}",

@@ -131,6 +131,8 @@ void preview_host_url(const struct conf_preview *conf, const struct link *link,
     buf_put(out, conf->domain);
     if (conf->port != 443)
         buf_text(out, ":%u", conf->port);
-    buf_put(out, STR("/?token="));
+    /* A link opens where it may. */
+    buf_put(out, link->scopes.path[0] ? str_of(link->scopes.path) : STR("/"));
+    buf_put(out, STR("?token="));
     buf_put(out, token);
 }

@@ -35,7 +35,8 @@ MUST_USE enum err preview_host_find(const struct conf_preview *conf,
 bool preview_host_ours(const struct conf_preview *conf, struct str host);
 
 /*
- * Append the URL of a link: https://<host>[:port]/?token=<token>.
+ * Append the URL of a link: https://<host>[:port]/?token=<token>; the path is
+ * the link's prefix where it has one.
  * The host is <id>.<domain> of an opaque link, <sandbox>.<domain> when id is
  * "", else <port>-<sandbox>.<domain>.
  */

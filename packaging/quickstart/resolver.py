@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""resolver DOMAIN RESOLV_CONF - answers DOMAIN and *.DOMAIN with loopback.
+"""resolver RESOLV_CONF DOMAIN... - answers each DOMAIN and *.DOMAIN with loopback.
 
 Listens on port 53 of the first free address of 127.0.0.0/8 from 127.0.53.53
 on and writes a resolv.conf that names it.  Every other question goes to the
@@ -11,8 +11,8 @@ import os
 import struct
 import sys
 
-DOMAIN = sys.argv[1].lower().encode()
-OUT = sys.argv[2]
+OUT = sys.argv[1]
+DOMAINS = [domain.lower().encode() for domain in sys.argv[2:]]
 A, AAAA = 1, 28
 
 
@@ -90,7 +90,7 @@ class Server(asyncio.DatagramProtocol):
             name, kind, end = question(data)
         except (ValueError, IndexError):
             return
-        if name == DOMAIN or name.endswith(b"." + DOMAIN):
+        if any(name == domain or name.endswith(b"." + domain) for domain in DOMAINS):
             self.transport.sendto(answer(data, kind, end), address)
         elif self.server:
             asyncio.get_running_loop().create_task(self.relay(data, address))

@@ -81,9 +81,15 @@ build() {
 
 # ---- certificates, secrets, configuration ----
 
+# preview_of DOMAIN: the domain of signed links, a site of its own:
+# sandgate-preview.localhost beside sandgate.localhost.
+preview_of() {
+    echo "${1%%.*}-preview.${1#*.}"
+}
+
 certificates() {
     hint "the openssl program made no certificate: see above"
-    "$PARTS/certificates" "$DIR" "$DOMAIN"
+    "$PARTS/certificates" "$DIR" "$DOMAIN" "$(preview_of "$DOMAIN")"
 }
 
 free_port() {
@@ -106,6 +112,10 @@ choose_port() {
     echo "$PORT" >"$DIR/port"
 }
 
+random_hex() {
+    head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n'
+}
+
 configure() {
     hint "the configuration that was written does not pass 'build/sandgate check'"
     local box_url v6='' backends
@@ -113,12 +123,13 @@ configure() {
     PORT=$(cat "$DIR/port")
     box_url=$(cat "$DIR/box.url")
     if [ ! -s "$DIR/secret" ]; then
-        (umask 077 && head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$DIR/secret")
+        (umask 077 && random_hex >"$DIR/secret")
     fi
+    [ -s "$DIR/preview.secret" ] || (umask 077 && random_hex >"$DIR/preview.secret")
     [ -e /proc/net/if_inet6 ] && grep -q ' lo$' /proc/net/if_inet6 &&
         v6="  - {address: '::1', port: $PORT, direct: true}"
     sed -e "s|@DOMAIN@|$DOMAIN|g" -e "s|@PORT@|$PORT|g" -e "s|@BOX@|$box_url|g" \
-        -e "s|@STATUS@|$(free_port)|g" -e "s|^@V6@|$v6|" \
+        -e "s|@PREVIEW@|$(preview_of "$DOMAIN")|g" -e "s|@STATUS@|$(free_port)|g" -e "s|^@V6@|$v6|" \
         "$PARTS/sandgate.yaml.in" >"$DIR/sandgate.yaml" &&
         "$ROOT/build/sandgate" check -c "$DIR/sandgate.yaml" || return 1
     for backends in first second; do
@@ -188,19 +199,22 @@ gateway() {
 names() {
     hint "the resolver of ./quickstart sh did not start: $DIR/resolver.log"
     rm -f "$DIR/resolv.conf"
-    start resolver /usr/bin/python3 "$PARTS/resolver.py" "$DOMAIN" "$DIR/resolv.conf"
+    start resolver /usr/bin/python3 "$PARTS/resolver.py" "$DIR/resolv.conf" "$DOMAIN" "$(preview_of "$DOMAIN")"
     wait_for 10 resolver test -s "$DIR/resolv.conf"
 }
 
 write_env() {
-    local at=$DOMAIN
-    [ "$PORT" = 443 ] || at=$DOMAIN:$PORT
+    local at=$DOMAIN preview
+    preview=$(preview_of "$DOMAIN")
+    [ "$PORT" = 443 ] || at=$DOMAIN:$PORT preview=$preview:$PORT
     (
         umask 077
         cat >"$DIR/env" <<EOF
 E2B_DOMAIN=$at
 E2B_API_KEY=$(cat "$DIR/key.first")
 SANDGATE_OTHER_KEY=$(cat "$DIR/key.second")
+SANDGATE_PREVIEW_DOMAIN=$preview
+SANDGATE_PREVIEW_SECRET=$(cat "$DIR/preview.secret")
 NODE_EXTRA_CA_CERTS=$DIR/ca.pem
 SSL_CERT_FILE=$DIR/ca-bundle.pem
 SANDGATE_CA=$DIR/ca.pem

@@ -174,7 +174,7 @@ def open_write(request, _fds):
         fd = os.open(path, flags, request["mode"] or 0o644)
     except OSError as problem:
         raise Step(problem.errno, "open: ") from problem
-    return None, [fd]
+    return stat.S_ISREG(os.fstat(fd).st_mode), [fd]
 
 
 def _inside_workspace(path):

@@ -312,8 +312,14 @@ class Spool:
         else:
             await loop.run_in_executor(None, self._write, data)
 
+    def part(self, offset):
+        """Some of it."""
+        if self.fd is None:
+            return b"".join(self.memory)[offset:]
+        return os.pread(self.fd, FRAME_BYTES, offset)
+
     def copy_to(self, fd):
-        """Write all of it to a descriptor, at its beginning."""
+        """Write all of it to a regular file, at its beginning."""
         if self.fd is None:
             view = memoryview(b"".join(self.memory))
             while view:
@@ -377,12 +383,31 @@ async def _collect(frames, spool, loop, name, what, field):
             await spool.add(raw, loop)
 
 
+async def _feed(call, spool, fd):
+    """Write to a FIFO or a device, which may not take it at once."""
+    os.set_blocking(fd, False)
+    offset = 0
+    while offset < spool.size:
+        try:
+            offset += os.write(fd, spool.part(offset))
+        except BlockingIOError:
+            ready = call.loop.create_future()
+            call.loop.add_writer(fd, lambda: ready.done()
+                                 or ready.set_result(None))
+            try:
+                await call.until_over(ready)
+            finally:
+                call.loop.remove_writer(fd)
+
+
 async def _store(call, spool, opened):
     """Put the spooled bytes into the guest's file."""
-    _, fds = await call.ask("open_write", path=opened.get("path", ""),
+    regular, fds = await call.ask("open_write", path=opened.get("path", ""),
                             mode=opened.get("mode", 0))
     try:
-        if spool.fd is None:
+        if not regular:
+            await _feed(call, spool, fds[0])
+        elif spool.fd is None:
             spool.copy_to(fds[0])
         else:
             await asyncio.shield(call.loop.run_in_executor(

@@ -156,6 +156,28 @@ class Files(unittest.TestCase):
         self.assertEqual(0, self.client.run(self.name, "cat /tmp/slow")[0])
         wire.close()
 
+    def test_a_fifo_holds_up_nobody_else(self):
+        import threading
+        self.client.run(self.name, "mkfifo /tmp/fifo")
+        data = os.urandom(300000)
+        done = []
+        writer = threading.Thread(target=lambda: done.append(
+            self.client.write(self.name, "/tmp/fifo", data)))
+        writer.start()
+        reader = Wire(self.server.address)
+        body = envelope({"path": "/tmp/fifo"})
+        for _ in range(2):
+            self.assertEqual(0, self.client.run(self.name, "true")[0])
+            time.sleep(0.1)
+        self.assertEqual([], done)
+        reader.send(self.head("ReadFile", len(body)) + body)
+        got = b"".join(base64.b64decode(json.loads(payload).get("data", ""))
+                       for _, payload in reader.answer("POST").frames())
+        writer.join()
+        reader.close()
+        self.assertEqual({"bytesWritten": "300000"}, done[0][0][1])
+        self.assertEqual(data, got)
+
     def test_an_archive_over_64_mib_is_refused(self):
         self.client.run(self.name, "mkdir -p /workspace/a; head -c 70000000 "
                         "/dev/zero > /workspace/a/big")

@@ -165,15 +165,13 @@ class Bounds(unittest.TestCase):
         self.client.run(self.bad, BOMB, timeoutSeconds=3)
         pid = self.server.pid(self.bad)
         self.assertTrue(until(lambda: len(tree(pid)) > 70))
-        # The first may stand in the kernel's queue for a page of libc that
-        # two hundred others fault on at the same time.
         took = []
         for _ in range(3):
             begun = time.monotonic()
             self.assertEqual((0, "fine\n", ""),
                              self.client.run(self.good, "echo fine"))
             took.append(time.monotonic() - begun)
-        self.assertLess(min(took), 2)
+        self.assertLess(sorted(took)[1], 2)
         answer = self.client.unary(self.bad, "Stat", {"path": "/etc"})
         self.assertEqual(200, answer.status)
         answer = self.client.call("DELETE", f"/v1/sandboxes/{self.bad}")
@@ -222,6 +220,15 @@ class Egress(unittest.TestCase):
             status = server.stop()
         self.assertEqual(0, status)
         self.assertTrue(until(lambda: not any(map(alive, pids))))
+
+    def test_kill_9_ends_the_way_out_too(self):
+        server = Server("--egress")
+        server.sandbox()
+        pids = tree(server.process.pid)
+        os.kill(server.process.pid, signal.SIGKILL)
+        server.process.wait()
+        self.assertTrue(until(lambda: not any(map(alive, pids))))
+        server.stop()
 
 
 class Ends(unittest.TestCase):

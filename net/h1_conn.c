@@ -134,14 +134,26 @@ static void lose(struct conn *c, enum err why)
 
 /* ---- refusals ---- */
 
+/* The field that a refusal of that status must have beside the usual ones. */
+static struct field demanded(int status)
+{
+    if (status == 405)
+        return (struct field){
+            STR("Allow"), STR("GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS")};
+    if (status == 426)
+        return (struct field){STR("Sec-WebSocket-Version"), STR("13")};
+    return (struct field){STR("Retry-After"), STR("1")};
+}
+
 static void say_refusal(struct conn *c, int status)
 {
-    static const struct field rows[] = {
-        {STR("Content-Type"), STR("application/json")},
-        {STR("Cache-Control"), STR("no-store")},
-        {STR("Sec-WebSocket-Version"), STR("13")}};
+    bool more = status == 405 || status == 426 || status == 503;
+    struct field rows[] = {{STR("Content-Type"), STR("application/json")},
+                           {STR("Cache-Control"), STR("no-store")},
+                           demanded(status)};
     char text[128];
-    struct answer_head head = {.status = status};
+    struct answer_head head = {.status = status,
+                               .fields = {rows, more ? 3u : 2u, 3}};
     struct h1_answer_extra extra = {.date = h1_stream_date(c->io.loop)};
     struct str reason = h1_reason(status);
     char *room;
@@ -149,8 +161,6 @@ static void say_refusal(struct conn *c, int status)
     snprintf(text, sizeof(text), "{\"code\":%d,\"message\":\"%.*s\"}", status,
              STR_FMT(reason));
     head.length = (int64_t)strlen(text);
-    head.fields = (struct fields){(struct field *)(uintptr_t)rows,
-                                  status == 426 ? 3u : 2u, 3};
     room = io_room(&c->io, h1_answer_bound(&head));
     io_grew(&c->io, h1_write_answer(room, &head, &extra));
     io_say(&c->io, str_of(text));

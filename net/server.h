@@ -88,7 +88,8 @@ unsigned server_connections(const struct server *s);
  * closed at once; on_idle runs when the last one has ended. */
 void server_drain(struct server *s, void (*on_idle)(void *arg), void *arg);
 
-/* Taken: cuts what is open (RST), frees after the turn. */
+/* Taken: cuts what is open (RST), frees after the turn.  The users of its
+ * streams hear nothing more, and still call stream_free(). */
 void server_free(struct server **s);
 
 /* A bound, listening, non-blocking socket (SO_REUSEADDR; IPv6 only for

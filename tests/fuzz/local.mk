@@ -37,3 +37,17 @@ EXTRA_PROGRAMS += %D%/fuzz_head %D%/fuzz_answer
 	base/libbase.a $(NET_LIBS) $(BASE_LIBS)
 %C%_fuzz_answer_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 endif
+
+EXTRA_DIST += %D%/token.dict %D%/cookie.dict %D%/corpus/token \
+	%D%/corpus/cookie
+if FUZZERS
+EXTRA_PROGRAMS += %D%/fuzz_token %D%/fuzz_cookie
+%C%_fuzz_token_SOURCES = %D%/token.c
+%C%_fuzz_token_LDADD = preview/libpreview.a conf/libconf.a model/libmodel.a \
+	base/libbase.a $(CONF_LIBS) $(BASE_LIBS)
+%C%_fuzz_token_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+%C%_fuzz_cookie_SOURCES = %D%/cookie.c
+%C%_fuzz_cookie_LDADD = preview/libpreview.a conf/libconf.a model/libmodel.a \
+	base/libbase.a $(CONF_LIBS) $(BASE_LIBS)
+%C%_fuzz_cookie_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+endif

@@ -357,3 +357,77 @@ Test(flows, a_request_of_8_mib_through_tls_with_pauses)
     cr_expect_eq(heard, total);
     finish_tls();
 }
+
+/* ---- what became of an upstream, as the client sees it ---- */
+
+static void answer_and_close(const char *answer, bool reset)
+{
+    begin("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    if (!reset)
+        RIG_UNTIL(&r, &up, raw_has(&up, "\r\n\r\n"));
+    raw_send(&up, str_of(answer));
+    RIG_UNTIL(&r, &client, raw_has(&client, "abc"));
+    raw_close(&up); /* with the request unread this is a reset */
+}
+
+Test(flows, a_length_that_is_not_reached_is_a_reset)
+{
+    answer_and_close("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nabc",
+                     false);
+    RIG_UNTIL(&r, &client, client.end != SEEN_OPEN);
+    cr_expect_eq(client.end, SEEN_RST);
+    finish();
+}
+
+Test(flows, a_missing_last_chunk_is_a_reset)
+{
+    answer_and_close("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                     "3\r\nabc\r\n",
+                     false);
+    RIG_UNTIL(&r, &client, client.end != SEEN_OPEN);
+    cr_expect_eq(client.end, SEEN_RST);
+    cr_expect(!raw_has(&client, "0\r\n\r\n"));
+    finish();
+}
+
+Test(flows, an_end_by_fin_is_a_last_chunk)
+{
+    answer_and_close("HTTP/1.1 200 OK\r\n\r\nabc", false);
+    RIG_UNTIL(&r, &client, raw_has(&client, "3\r\nabc\r\n0\r\n\r\n"));
+    cr_expect_eq(client.end, SEEN_OPEN);
+    finish();
+}
+
+Test(flows, an_end_by_reset_is_a_reset)
+{
+    answer_and_close("HTTP/1.1 200 OK\r\n\r\nabc", true);
+    RIG_UNTIL(&r, &client, client.end != SEEN_OPEN);
+    cr_expect_eq(client.end, SEEN_RST);
+    cr_expect(!raw_has(&client, "0\r\n\r\n"));
+    finish();
+}
+
+Test(flows, a_client_that_leaves_cuts_the_upstream)
+{
+    begin("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    RIG_UNTIL(&r, &up, raw_has(&up, "\r\n\r\n"));
+    raw_send(&up, STR("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"));
+    RIG_UNTIL(&r, &client, raw_has(&client, "abc"));
+    raw_close(&client);
+    RIG_UNTIL(&r, &up, up.end != SEEN_OPEN);
+    finish();
+}
+
+/* H1-18, H1-20: no clean last chunk goes up. */
+Test(flows, a_broken_body_cuts_the_upstream)
+{
+    begin("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    raw_send(&client, STR("3\r\nabc\r\n"));
+    RIG_UNTIL(&r, &up, raw_has(&up, "abc\r\n"));
+    raw_send(&client, STR("zz\r\n"));
+    RIG_UNTIL(&r, &up, up.end != SEEN_OPEN);
+    cr_expect(!raw_has(&up, "0\r\n\r\n"));
+    RIG_UNTIL(&r, &client, client.end == SEEN_FIN);
+    cr_expect(raw_has(&client, "HTTP/1.1 400 "));
+    finish();
+}

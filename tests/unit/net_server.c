@@ -53,6 +53,49 @@ Test(server, answers_and_keeps_the_connection)
     finish();
 }
 
+Test(server, listens_on_both_families)
+{
+    int four, six, none;
+
+    cr_assert_eq(listener_open(STR("127.0.0.1"), 0, &four), E_OK);
+    cr_assert_eq(listener_open(STR("::1"), listener_port(four), &six), E_OK);
+    cr_expect_eq(listener_port(four), listener_port(six));
+    cr_expect_eq(listener_open(STR("127.0.0.1"), listener_port(four), &none),
+                 E_SYSTEM);
+    cr_expect_eq(listener_open(STR("no.name"), 0, &none), E_SYSTEM);
+    cr_expect_eq(listener_open(STR("127.0.0.1"), 65536, &none), E_SYSTEM);
+    cr_expect_eq(none, -1);
+    close(four);
+    close(six);
+}
+
+Test(server, says_what_a_refusal_must_say)
+{
+    static const struct {
+        const char *request, *has;
+    } rows[] = {
+        {"TRACE / HTTP/1.1\r\n",
+         "\r\nAllow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n"},
+        {"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n"
+         "Upgrade: websocket\r\nSec-WebSocket-Version: 8\r\n"
+         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+         "\r\nSec-WebSocket-Version: 13\r\n"},
+        {"x\r\n", "\r\n\r\n{\"code\":400,\"message\":\"Bad Request\"}"},
+    };
+
+    rig_open(&r, NULL, false);
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        raw_connect(&c, &r);
+        raw_send(&c, str_of(rows[i].request));
+        RIG_UNTIL(&r, &c, c.end == SEEN_FIN);
+        cr_expect(raw_has(&c, rows[i].has), "%.*s", STR_FMT(raw_got(&c)));
+        cr_expect(raw_has(&c, "\r\nCache-Control: no-store\r\n"));
+        cr_expect(raw_has(&c, "\r\nConnection: close\r\n"));
+        raw_close(&c);
+    }
+    finish();
+}
+
 Test(server, writes_no_field_that_is_not_clean)
 {
     struct field rows[] = {{STR("X-Evil"), STR("a\r\nSet-Cookie: b")},

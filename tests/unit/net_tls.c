@@ -1,8 +1,10 @@
 #include <criterion/criterion.h>
+#include <malloc.h>
 #include <openssl/ssl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "tests/unit/net_rig.h"
 
 static struct certificate_files files[2];
@@ -287,6 +289,95 @@ Test(tls, has_no_more_than_512_handshakes_under_way)
     for (int i = 0; i < 520; i++)
         raw_close(&many[i]);
     cr_expect(raw_connect_tls(&c, &r, "api.test", NULL));
+    raw_close(&c);
+    close_all();
+}
+
+static bool resumes_after(SSL_SESSION *session, int64_t hours)
+{
+    struct raw c;
+    bool reused;
+
+    clock_set_ms(1000 + hours * 3600 * 1000);
+    raw_connect(&c, &r);
+    c.context = SSL_CTX_new(TLS_client_method());
+    c.ssl = SSL_new(c.context);
+    SSL_set_fd(c.ssl, c.fd);
+    SSL_set_session(c.ssl, session);
+    SSL_set_tlsext_host_name((SSL *)c.ssl, "api.test");
+    cr_expect(raw_shake_hands(&c, &r));
+    reused = SSL_session_reused(c.ssl);
+    SSL_set_shutdown(c.ssl, SSL_SENT_SHUTDOWN);
+    raw_close(&c);
+    return reused;
+}
+
+/* T-05: a key makes tickets for 12 hours and reads them for as long again. */
+Test(tls, rotates_the_keys_of_tickets)
+{
+    SSL_SESSION *session;
+    struct raw c;
+
+    clock_set_ms(1000);
+    open_all(false);
+    cr_assert(raw_connect_tls(&c, &r, "api.test", NULL));
+    session = SSL_get1_session(c.ssl);
+    SSL_set_shutdown(c.ssl, SSL_SENT_SHUTDOWN);
+    raw_close(&c);
+    cr_expect(resumes_after(session, 11));
+    cr_expect(resumes_after(session, 13));
+    cr_expect(!resumes_after(session, 26));
+    SSL_SESSION_free(session);
+    close_all();
+}
+
+/* T-03. */
+Test(tls, does_not_renegotiate)
+{
+    struct raw c;
+
+    open_all(false);
+    raw_connect(&c, &r);
+    c.context = SSL_CTX_new(TLS_client_method());
+    SSL_CTX_set_max_proto_version(c.context, TLS1_2_VERSION);
+    c.ssl = SSL_new(c.context);
+    SSL_set_fd(c.ssl, c.fd);
+    SSL_set_tlsext_host_name((SSL *)c.ssl, "api.test");
+    cr_assert(raw_shake_hands(&c, &r));
+    cr_assert_eq(SSL_renegotiate(c.ssl), 1);
+    for (int i = 0; i < 20 && c.end == SEEN_OPEN; i++) {
+        SSL_do_handshake(c.ssl);
+        rig_turn(&r, &c);
+    }
+    cr_expect_neq(SSL_num_renegotiations(c.ssl), 0);
+    cr_expect(!SSL_is_init_finished(c.ssl) || c.end != SEEN_OPEN);
+    raw_close(&c);
+    close_all();
+}
+
+/* Each asks for an answer that the client does not read: it must not pile up
+ * here. */
+Test(tls, is_not_made_to_write_without_end)
+{
+    struct raw c;
+    size_t before, after;
+    unsigned asked = 0;
+
+    open_all(false);
+    cr_assert(raw_connect_tls(&c, &r, "api.test", NULL));
+    cr_assert_eq(SSL_version(c.ssl), TLS1_3_VERSION);
+    rig_settle(&r, &c);
+    before = mallinfo2().uordblks;
+    for (int i = 0; i < 6000 && c.end == SEEN_OPEN; i++) {
+        if (SSL_key_update(c.ssl, SSL_KEY_UPDATE_REQUESTED) == 1 &&
+            SSL_do_handshake(c.ssl) == 1)
+            asked++;
+        if (i % 16 == 0)
+            loop_turn(r.loop, false);
+    }
+    after = mallinfo2().uordblks;
+    cr_expect_gt(asked, 1000);
+    cr_expect_lt(after, before + (512 << 10), "%zu", after - before);
     raw_close(&c);
     close_all();
 }

@@ -289,12 +289,21 @@ static bool begins(struct str text, const char *part)
     return true;
 }
 
-static bool has_part(struct str name, const char *const *parts)
+/* One bit for each letter, whatever its case; other signs share them. */
+#define LETTER(c) (1u << ((c)&31))
+
+/* letters: those that a part begins with. */
+static bool has_part(struct str name, const char *const *parts,
+                     uint32_t letters)
 {
-    for (size_t i = 0; i < name.n && i < 64; i++)
+    for (size_t i = 0; i < name.n && i < 64; i++) {
+        if (!(letters & LETTER(name.p[i])))
+            continue;
         for (const char *const *part = parts; *part; part++)
-            if (begins(str_after(name, i), *part))
+            if (LETTER(**part) == LETTER(name.p[i]) &&
+                begins(str_after(name, i), *part))
                 return true;
+    }
     return name.n > 64;
 }
 
@@ -305,7 +314,9 @@ static bool is_secret(struct str name)
         "api_key", "api-key",   "apikey", "authoriz", "cookie",
         "passw",   "signature", "secret", "token",    NULL};
 
-    return has_part(name, parts);
+    return has_part(name, parts,
+                    LETTER('a') | LETTER('c') | LETTER('p') | LETTER('s') |
+                        LETTER('t'));
 }
 
 /* The same of a query: strangers choose its names, so rather too many than
@@ -315,14 +326,23 @@ static bool is_secret_query(struct str name)
     static const char *const parts[] = {
         "auth", "cookie", "key", "passw", "sign", "secret", "token", "%", NULL};
 
-    return has_part(name, parts);
+    return has_part(name, parts,
+                    LETTER('a') | LETTER('c') | LETTER('k') | LETTER('p') |
+                        LETTER('s') | LETTER('t') | LETTER('%'));
 }
 
 static void put_name(struct buf *line, struct str name)
 {
-    buf_put(line, STR(",\""));
-    buf_put(line, name);
-    buf_put(line, STR("\":"));
+    char *p = buf_room(line, name.n + 4);
+
+    if (!p)
+        return;
+    p[0] = ',';
+    p[1] = '"';
+    memcpy(p + 2, name.p, name.n);
+    p[name.n + 2] = '"';
+    p[name.n + 3] = ':';
+    buf_grew(line, name.n + 4);
 }
 
 void log_put(struct buf *line, const char *name, struct str value)

@@ -59,8 +59,8 @@ static bool within(struct str text, const struct json_limits *limits)
     return true;
 }
 
-enum err json_read(struct str text, const struct json_limits *limits,
-                   json_t **out)
+MUST_USE static enum err read(struct str text, const struct json_limits *limits,
+                              size_t flags, json_t **out)
 {
     unsigned long failures = mem_failures();
 
@@ -69,11 +69,23 @@ enum err json_read(struct str text, const struct json_limits *limits,
         return E_TOO_BIG;
     if (text.n == 0 || !within(text, limits))
         return E_BAD_JSON;
-    *out = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES, NULL);
+    *out = json_loadb(text.p, text.n, flags, NULL);
     if (*out)
         return E_OK;
     /* jansson calls some of its own failed allocations bad syntax. */
     return mem_failures() != failures ? E_NOMEM : E_BAD_JSON;
+}
+
+enum err json_read(struct str text, const struct json_limits *limits,
+                   json_t **out)
+{
+    return read(text, limits, JSON_REJECT_DUPLICATES, out);
+}
+
+enum err json_read_first(struct str text, const struct json_limits *limits,
+                         json_t **out)
+{
+    return read(text, limits, JSON_DISABLE_EOF_CHECK | JSON_DECODE_ANY, out);
 }
 
 static int append(const char *text, size_t n, void *arg)

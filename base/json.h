@@ -31,6 +31,16 @@ extern const struct json_limits json_limits_list; /* 4 MiB, 32, 1,000,000 */
 MUST_USE enum err json_read(struct str text, const struct json_limits *limits,
                             json_t **out);
 
+/*
+ * The first JSON value of a text, as a forgiving server reads it: of a name
+ * that comes twice the last one counts, what follows the value is left alone,
+ * and it may be a scalar.  Never for what somebody else reads again: write it
+ * anew.  Otherwise as json_read().
+ */
+MUST_USE enum err json_read_first(struct str text,
+                                  const struct json_limits *limits,
+                                  json_t **out);
+
 /* Append value, compact, UTF-8. */
 void json_write(struct buf *b, const json_t *value);
 

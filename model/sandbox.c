@@ -75,6 +75,21 @@ bool sandbox_id_ok(struct str id)
     return true;
 }
 
+bool sandbox_native_id_ok(struct str id)
+{
+    if (id.n < 1 || id.n > SANDBOX_NATIVE_ID_MAX)
+        return false;
+    for (size_t i = 0; i < id.n; i++) {
+        char c = id.p[i];
+        bool inner = i > 0 && (c == '_' || c == '-');
+
+        if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') &&
+            !(c >= '0' && c <= '9') && !inner)
+            return false;
+    }
+    return true;
+}
+
 #define PORT_WORD "${PORT}"
 
 /* Letters, digits, and what else a host name or an address in brackets may

@@ -13,6 +13,11 @@
  * ^[a-z0-9]{1,57}$ (threats.md R-02). */
 #define SANDBOX_ID_MAX 57
 
+/* A native client chooses the id of its sandbox: ^[a-zA-Z0-9][a-zA-Z0-9_-]
+ * {0,63}$ (mitos-sandbox-server.md 1.2).  Every id of the other kind is one
+ * of these too. */
+#define SANDBOX_NATIVE_ID_MAX 64
+
 enum sandbox_state {
     SANDBOX_INTENT,  /* create is under way; not yet answered to anybody */
     SANDBOX_RUNNING, /* answered, lives */
@@ -40,8 +45,9 @@ struct sandbox {
     uint64_t life;               /* one run between create and kill; random */
     int64_t started_ms;          /* wall */
     int64_t end_ms;              /* wall: endAt; the sandbox is deleted then */
-    bool secure;          /* the envd token is enforced (v2, or secure:true) */
-    bool native;          /* created through the native door */
+    bool secure; /* the envd token is enforced (v2, or secure:true) */
+    bool native; /* created through the native door: its id is the client's
+                    choice, and it is in no list of E2B's */
     bool private_traffic; /* allowPublicTraffic:false */
 };
 
@@ -61,6 +67,9 @@ void sandbox_unref(const struct sandbox **s);
 
 /* ^[a-z0-9]{1,57}$ */
 bool sandbox_id_ok(struct str id);
+
+/* ^[a-zA-Z0-9][a-zA-Z0-9_-]{0,63}$ */
+bool sandbox_native_id_ok(struct str id);
 
 /* Longest mask_host, with its ${PORT}. */
 #define SANDBOX_MASK_MAX 253

@@ -86,7 +86,7 @@ static enum err read_label(struct str label, struct preview_host *out)
             return E_BAD_PORT;
         out->port = (unsigned)port;
     }
-    if (!sandbox_id_ok(label))
+    if (!sandbox_native_id_ok(label))
         return E_BAD_SANDBOX_ID;
     out->sandbox = label;
     return E_OK;

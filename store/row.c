@@ -59,7 +59,7 @@ static bool strings_ok(struct str text)
 
 const char *store_row_sandbox_fault(const struct sandbox *s)
 {
-    if (!sandbox_id_ok(s->id))
+    if (!(s->native ? sandbox_native_id_ok(s->id) : sandbox_id_ok(s->id)))
         return "sandbox: id";
     if (!identity_team_ok(s->team))
         return "sandbox: team";
@@ -107,7 +107,7 @@ const char *store_row_idempotency_fault(const struct idempotency *i)
         return "idempotency: team";
     if (!word_ok(i->key))
         return "idempotency: key";
-    if (!sandbox_id_ok(i->sandbox))
+    if (!sandbox_native_id_ok(i->sandbox))
         return "idempotency: sandbox";
     return wall_ok(i->at_ms) ? NULL : "idempotency: at_ms";
 }
@@ -204,7 +204,7 @@ static enum err read_sandbox(sqlite3_stmt *t, const char **why,
     *why = bad ? "sandbox: state or flag" : store_row_sandbox_fault(&s);
     if (!*why)
         return store_record_sandbox(&s, out);
-    return sandbox_id_ok(s.id)
+    return sandbox_native_id_ok(s.id)
                ? store_record_name(RECORD_SANDBOX, RECORD_BAD, s.id, out)
                : E_OK;
 }

@@ -13,7 +13,7 @@ static const char *fault(const struct change *c)
     case CHANGE_PUT_SANDBOX:
         return store_row_sandbox_fault(c->sandbox);
     case CHANGE_DROP_SANDBOX:
-        return sandbox_id_ok(c->sandbox->id) ? NULL : "sandbox: id";
+        return sandbox_native_id_ok(c->sandbox->id) ? NULL : "sandbox: id";
     case CHANGE_PUT_KEY:
         return store_row_key_fault(c->key);
     case CHANGE_REVOKE_KEY:

@@ -60,6 +60,40 @@ Test(json, reads_objects_and_arrays_and_refuses_the_rest)
                      "row %zu", i);
 }
 
+Test(json, reads_the_first_value_and_the_last_of_a_name)
+{
+    static const struct {
+        struct str text;
+        const char *value; /* NULL: refused */
+    } rows[] = {
+        {STR("{\"a\":1}"), "{\"a\":1}"},
+        {STR("{\"a\":1,\"a\":2}"), "{\"a\":2}"},
+        {STR("{\"a\":1}{\"b\":2}"), "{\"a\":1}"},
+        {STR(" null garbage"), "null"},
+        {STR("7"), "7"},
+        {STR(""), NULL},
+        {STR("garbage"), NULL},
+        {STR("{\"a\":\"\xff\"}"), NULL},
+        {STR("{\"a\":"), NULL},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        json_t *value;
+        struct buf b;
+        enum err err = json_read_first(rows[i].text, &json_limits_api, &value);
+
+        cr_expect_eq(err, rows[i].value ? E_OK : E_BAD_JSON, "row %zu", i);
+        buf_init(&b, 100);
+        if (value)
+            json_write(&b, value);
+        cr_expect(
+            str_eq(buf_str(&b), str_of(rows[i].value ? rows[i].value : "")),
+            "row %zu", i);
+        buf_clear(&b);
+        json_decref(value);
+    }
+}
+
 Test(json, counts_values_and_depth_exactly)
 {
     static const struct {

@@ -68,6 +68,26 @@ Test(sandbox, ids_are_1_to_57_small_letters_and_digits)
         cr_expect_eq(sandbox_id_ok(rows[i].id), rows[i].ok, "row %zu", i);
 }
 
+Test(sandbox, native_ids_may_have_capitals_dashes_and_underscores)
+{
+    static const char most[] = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJ"
+                               "KLMNOPQRSTUVWXYZ-_-";
+    static const struct {
+        struct str id;
+        bool ok;
+    } rows[] = {
+        {STR(""), false},    {STR_NONE, false},   {STR("a"), true},
+        {STR("A-_9"), true}, {STR("-a"), false},  {STR("_a"), false},
+        {STR("9-"), true},   {STR("a.b"), false}, {STR("a/b"), false},
+        {STR("a b"), false}, {STR("a\0"), false}, {STR("\xe9"), false},
+        {{most, 64}, true},  {{most, 65}, false},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        cr_expect_eq(sandbox_native_id_ok(rows[i].id), rows[i].ok, "row %zu",
+                     i);
+}
+
 Test(sandbox, ids_are_made_of_random_bytes)
 {
     unsigned char random[20] = {0, 35, 36, 255};

@@ -24,8 +24,9 @@ static const struct {
     {"30000000000000000000-i0abc.p.example", E_BAD_PORT, NULL, NULL, 0},
     {"3000-.p.example", E_BAD_SANDBOX_ID, NULL, NULL, 0},
     {"-i0abc.p.example", E_BAD_SANDBOX_ID, NULL, NULL, 0},
-    {"8e3-i0abc.p.example", E_BAD_SANDBOX_ID, NULL, NULL, 0},
-    {"3000-i0abc-x.p.example", E_BAD_SANDBOX_ID, NULL, NULL, 0},
+    /* Ids that a native client chose have dashes. */
+    {"8e3-i0abc.p.example", E_OK, "8e3-i0abc", NULL, 0},
+    {"3000-sandbox-x.p.example", E_OK, "sandbox-x", NULL, 3000},
     {"i0_abc.p.example", E_BAD_REQUEST, NULL, NULL, 0},
     {"+80-i0abc.p.example", E_BAD_REQUEST, NULL, NULL, 0},
     {"I0ABC.p.example", E_BAD_REQUEST, NULL, NULL, 0},

@@ -13,13 +13,34 @@
 
 /* ---- lookup ---- */
 
+/* Is the call one of a client of the sandbox server itself? */
+static bool is_native(const struct exchange *x)
+{
+    return x->route.class == CLASS_NATIVE || x->route.native;
+}
+
+/* The credentials of a Bearer; absent for another scheme. */
+static struct str bearer(const struct exchange *x)
+{
+    static const struct str word = STR("bearer ");
+    struct str value = fields_get(&x->head->fields, STR("authorization"));
+
+    if (value.n < word.n || !str_ieq(str_from(value.p, word.n), word))
+        return STR_NONE;
+    return str_trim(str_after(value, word.n));
+}
+
 static struct str given_key(const struct exchange *x)
 {
-    return fields_get(&x->head->fields, STR("x-api-key"));
+    struct str key = fields_get(&x->head->fields, STR("x-api-key"));
+
+    return !key.p && is_native(x) ? bearer(x) : key;
 }
 
 static bool wants_key(const struct exchange *x)
 {
+    if (x->route.native)
+        return true;
     return x->row && x->row->credential == CREDENTIAL_KEY;
 }
 
@@ -47,13 +68,22 @@ static enum found find_record(struct exchange *x, struct str id)
     return FOUND;
 }
 
-/* Control plane: the key, and the sandbox of the path if its team has it. */
-static enum found lookup_api(struct exchange *x)
+/* What another team has is as absent as what nobody has. */
+enum found admit_find(struct exchange *x, struct str id)
+{
+    enum found found = find_record(x, id);
+
+    if (found != FOUND || str_eq(x->record->team, str_of(x->key.team)))
+        return found;
+    sandbox_unref(&x->record);
+    return ABSENT;
+}
+
+/* By key: the key, and the sandbox of the path if its team has it. */
+static enum found lookup_key(struct exchange *x, struct str id)
 {
     unsigned char hash[KEY_HASH_BYTES];
     struct str key = given_key(x);
-    struct str id = path_id(x);
-    enum found found;
 
     x->key_found = ABSENT;
     if (wants_key(x) && auth_key_ok(key)) {
@@ -64,16 +94,13 @@ static enum found lookup_api(struct exchange *x)
     }
     if (x->key_found != FOUND || !id.p)
         return FOUND;
-    found = find_record(x, id);
-    if (found == FOUND && !str_eq(x->record->team, str_of(x->key.team)))
-        sandbox_unref(&x->record);
-    return found == UNKNOWN ? UNKNOWN : FOUND;
+    return admit_find(x, id) == UNKNOWN ? UNKNOWN : FOUND;
 }
 
 enum found admit_lookup(struct exchange *x)
 {
-    if (x->route.class == CLASS_API)
-        return lookup_api(x);
+    if (x->route.class == CLASS_API || is_native(x))
+        return lookup_key(x, x->route.native ? x->route.id : path_id(x));
     if (x->route.class == CLASS_LINK)
         return preview_gate_lookup(x);
     return find_record(x, x->route.id);
@@ -86,6 +113,8 @@ MUST_USE static enum err check_key(struct exchange *x)
     struct worker *w = x->worker;
     unsigned keys = fields_count(&x->head->fields, STR("x-api-key"));
 
+    if (is_native(x))
+        keys += fields_count(&x->head->fields, STR("authorization"));
     if (keys > 1)
         return E_BAD_REQUEST;
     if (x->key_found == FOUND)
@@ -231,10 +260,25 @@ MUST_USE static enum err check_traffic(struct exchange *x)
     return E_TRAFFIC_TOKEN;
 }
 
+/* The way to a port by the sandbox server's own path. */
+MUST_USE static enum err check_native(struct exchange *x)
+{
+    enum err err = check_key(x);
+
+    if (err == E_OK && !x->record) {
+        x->detail = STR("no route to guest port");
+        err = E_SANDBOX_GONE;
+    }
+    return err;
+}
+
 enum err admit_check(struct exchange *x)
 {
+    if (x->route.native)
+        return check_native(x);
     switch (x->route.class) {
     case CLASS_API:
+    case CLASS_NATIVE:
         return wants_key(x) ? check_key(x) : E_OK;
     case CLASS_ENVD:
         return check_envd(x);

@@ -83,14 +83,14 @@ static const char *error_code(enum err err)
 
 /* The form of each shape in each dialect. */
 static const enum answer_form forms[SHAPE_COUNT][DIALECT_COUNT] = {
-    /*                  api       edge          unary         stream        envd          code          page */
-    [SHAPE_PLAIN]   = {FORM_API, FORM_EDGE,    FORM_CONNECT, FORM_END,     FORM_ENVD,    FORM_TEXT,    FORM_PAGE},
-    [SHAPE_FACT]    = {FORM_API, FORM_EDGE,    FORM_EDGE,    FORM_EDGE,    FORM_EDGE,    FORM_EDGE,    FORM_PAGE},
-    [SHAPE_TOKEN]   = {FORM_API, FORM_ENVD,    FORM_ENVD,    FORM_ENVD,    FORM_ENVD,    FORM_ENVD,    FORM_PAGE},
-    [SHAPE_CONTROL] = {FORM_API, FORM_CONTROL, FORM_CONTROL, FORM_CONTROL, FORM_CONTROL, FORM_CONTROL, FORM_CONTROL},
-    [SHAPE_PATH]    = {FORM_API, FORM_EDGE,    FORM_ROUTER,  FORM_ROUTER,  FORM_ROUTER,  FORM_DETAIL,  FORM_PAGE},
-    [SHAPE_MEDIA]   = {FORM_API, FORM_EDGE,    FORM_EMPTY,   FORM_EMPTY,   FORM_ENVD,    FORM_TEXT,    FORM_PAGE},
-    [SHAPE_SCHEMA]  = {FORM_API, FORM_EDGE,    FORM_CONNECT, FORM_END,     FORM_ENVD,    FORM_SCHEMA,  FORM_PAGE},
+    /*                  api       edge          unary         stream        envd          code          page        native        proxy */
+    [SHAPE_PLAIN]   = {FORM_API, FORM_EDGE,    FORM_CONNECT, FORM_END,     FORM_ENVD,    FORM_TEXT,    FORM_PAGE,          FORM_NATIVE, FORM_TEXT},
+    [SHAPE_FACT]    = {FORM_API, FORM_EDGE,    FORM_EDGE,    FORM_EDGE,    FORM_EDGE,    FORM_EDGE,    FORM_PAGE,          FORM_NATIVE, FORM_TEXT},
+    [SHAPE_TOKEN]   = {FORM_API, FORM_ENVD,    FORM_ENVD,    FORM_ENVD,    FORM_ENVD,    FORM_ENVD,    FORM_PAGE,          FORM_NATIVE, FORM_TEXT},
+    [SHAPE_CONTROL] = {FORM_API, FORM_CONTROL, FORM_CONTROL, FORM_CONTROL, FORM_CONTROL, FORM_CONTROL, FORM_CONTROL,       FORM_NATIVE, FORM_TEXT},
+    [SHAPE_PATH]    = {FORM_API, FORM_EDGE,    FORM_ROUTER,  FORM_ROUTER,  FORM_ROUTER,  FORM_DETAIL,  FORM_PAGE,          FORM_NATIVE, FORM_TEXT},
+    [SHAPE_MEDIA]   = {FORM_API, FORM_EDGE,    FORM_EMPTY,   FORM_EMPTY,   FORM_ENVD,    FORM_TEXT,    FORM_PAGE,          FORM_NATIVE, FORM_TEXT},
+    [SHAPE_SCHEMA]  = {FORM_API, FORM_EDGE,    FORM_CONNECT, FORM_END,     FORM_ENVD,    FORM_SCHEMA,  FORM_PAGE,          FORM_NATIVE, FORM_TEXT},
 };
 /* clang-format on */
 
@@ -103,6 +103,7 @@ static int status_of(const struct row *row, enum dialect dialect,
         return row->edge;
     switch (dialect) {
     case DIALECT_API:
+    case DIALECT_NATIVE:
         return row->api;
     case DIALECT_UNARY:
     case DIALECT_STREAM:
@@ -113,6 +114,7 @@ static int status_of(const struct row *row, enum dialect dialect,
         return row->code;
     case DIALECT_EDGE:
     case DIALECT_PAGE:
+    case DIALECT_PROXY:
     case DIALECT_COUNT:
         break;
     }
@@ -203,6 +205,55 @@ static void put_api(struct buf *b, const struct answer_request *r,
     buf_byte(b, '}');
 }
 
+/* The sandbox server's codes, by status.  Source: mitos-sandbox-server.md
+ * 1.2; its clients choose their exception by the code. */
+static const struct native {
+    int status; /* 0: every other one, from 500 on */
+    const char *code;
+    const char *remedy;
+} natives[] = {
+    {400, "invalid_json", "Compare the request with what this call takes."},
+    {401, "unauthorized",
+     "Send Authorization: Bearer with a key of this gateway."},
+    {403, "forbidden", "Ask whoever runs this gateway."},
+    {404, "not_found", "See what there is with GET /v1/sandboxes."},
+    {405, "invalid_input", "Use a method that the Allow field names."},
+    {409, "conflict", "Choose another id, or wait for the other call."},
+    {413, "body_too_large", "Send less at once."},
+    {422, "invalid_input", "Choose another Idempotency-Key."},
+    {429, "rate_limited", "Wait and try again."},
+    {501, "internal", "This gateway does not serve it."},
+    {503, "unavailable", "Wait and try again."},
+    {504, "unavailable", "Wait and try again."},
+    {0, "internal", "If it happens again, look into the gateway's log."},
+};
+
+static const struct native *native_of(int status)
+{
+    static const struct native other = {0, "invalid_input",
+                                        "Change the request."};
+    const struct native *n = natives;
+
+    while (n->status && n->status != status)
+        n++;
+    return n->status || status >= 500 ? n : &other;
+}
+
+static void put_native(struct buf *b, const struct answer_request *r,
+                       const struct answer *cell)
+{
+    const struct native *n = native_of(cell->status);
+
+    buf_text(b, "{\"error\":{\"code\":\"%s\"",
+             r->err == E_SLOTS ? "too_many_streams" : n->code);
+    put_text(b, ",\"message\":", str_of(cell->text));
+    if (r->detail.p)
+        put_text(b, ",\"cause\":",
+                 r->detail.n > DETAIL_MAX ? str_from(r->detail.p, DETAIL_MAX)
+                                          : r->detail);
+    buf_text(b, ",\"remediation\":\"%s\"}}\n", n->remedy);
+}
+
 static void put_body(struct buf *b, const struct answer_request *r,
                      const struct answer *cell, struct str text)
 {
@@ -253,6 +304,9 @@ static void put_body(struct buf *b, const struct answer_request *r,
     case FORM_PAGE:
         put_page(b, r, cell->status, text);
         break;
+    case FORM_NATIVE:
+        put_native(b, r, cell);
+        break;
     case FORM_EMPTY:
         break;
     }
@@ -265,6 +319,7 @@ static struct str type_of(enum answer_form form)
     case FORM_CONNECT:
     case FORM_DETAIL:
     case FORM_SCHEMA:
+    case FORM_NATIVE:
         return STR("application/json");
     case FORM_END:
         return STR("application/connect+json");
@@ -512,12 +567,17 @@ enum dialect answer_dialect(enum op_class class,
     case CLASS_PORT:
     case CLASS_LINK:
         return DIALECT_EDGE;
+    case CLASS_NATIVE:
+        if (head->method != METHOD_POST ||
+            !str_starts(head->path, STR("/sandbox.v1.Sandbox/")))
+            return DIALECT_NATIVE;
+        break;
     case CLASS_ENVD:
+        if (!str_starts(head->path, STR("/process.Process/")) &&
+            !str_starts(head->path, STR("/filesystem.Filesystem/")))
+            return DIALECT_ENVD;
         break;
     }
-    if (!str_starts(head->path, STR("/process.Process/")) &&
-        !str_starts(head->path, STR("/filesystem.Filesystem/")))
-        return DIALECT_ENVD;
     type = fields_get(&head->fields, STR("content-type"));
     return contains(type, STR("application/connect+")) ? DIALECT_STREAM
                                                        : DIALECT_UNARY;

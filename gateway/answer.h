@@ -24,6 +24,7 @@ enum answer_form {
     FORM_DETAIL,  /* {"detail":".."} */
     FORM_SCHEMA,  /* {"detail":[{..}]} */
     FORM_PAGE,    /* HTML */
+    FORM_NATIVE,  /* {"error":{"code","message","cause","remediation"}} LF */
     FORM_EMPTY    /* no body at all */
 };
 

@@ -273,42 +273,10 @@ static struct str public_host(struct exchange *x)
                       STR_FMT(x->route.id), STR_FMT(x->conf->domain));
 }
 
-/* The parts in a row, in the arena: printf is too slow for every request. */
-MUST_USE static enum err join(struct arena *a, const struct str *parts,
-                              unsigned count, struct str *out)
-{
-    size_t n = 0;
-    char *p;
-
-    for (unsigned i = 0; i < count; i++)
-        n += parts[i].n;
-    p = arena_alloc(a, n);
-    *out = str_from(p, p ? n : 0);
-    if (!p)
-        return E_NOMEM;
-    for (unsigned i = 0; i < count; i++) {
-        memcpy(p, parts[i].p, parts[i].n);
-        p += parts[i].n;
-    }
-    return E_OK;
-}
-
-/* The decimal digits of a port, at the end of room. */
-static struct str port_text(unsigned port, char room[8])
-{
-    size_t at = 8;
-
-    do
-        room[--at] = (char)('0' + port % 10);
-    while (port /= 10);
-    return str_from(room + at, 8 - at);
-}
-
 MUST_USE static enum err target_of(struct exchange *x, struct str *out)
 {
     const struct port_target *t = &x->carry.target;
     struct str query = x->carry.asked, path = str_cut(&query, '?');
-    struct str parts[4] = {t->prefix, STR_NONE, STR("?"), query};
     enum err err;
 
     *out = x->carry.asked;
@@ -322,8 +290,13 @@ MUST_USE static enum err target_of(struct exchange *x, struct str *out)
                         "path as it is: it decodes its escapes");
     if (err)
         return err;
-    parts[1] = path;
-    return join(x->arena, parts, query.p ? 4 : 2, out);
+    if (query.p)
+        *out = arena_text(x->arena, "%.*s%.*s?%.*s", STR_FMT(t->prefix),
+                          STR_FMT(path), STR_FMT(query));
+    else
+        *out =
+            arena_text(x->arena, "%.*s%.*s", STR_FMT(t->prefix), STR_FMT(path));
+    return out->p ? E_OK : E_NOMEM;
 }
 
 /* The Host that the app sees: the public one, unless it is masked.  The back
@@ -345,10 +318,6 @@ MUST_USE static enum err host_of(struct exchange *x, struct hygiene *h,
 {
     const struct port_target *t = &x->carry.target;
     bool v6 = str_find(t->address, ':') < t->address.n;
-    char digits[8];
-    const struct str parts[] = {v6 ? STR("[") : STR(""), t->address,
-                                v6 ? STR("]:") : STR(":"),
-                                port_text(t->port, digits)};
     enum err err;
 
     *out = h->host;
@@ -356,7 +325,9 @@ MUST_USE static enum err host_of(struct exchange *x, struct hygiene *h,
     if (err || !t->prefix.p)
         return err;
     h->host = *out;
-    return join(x->arena, parts, 4, out);
+    *out = arena_text(x->arena, v6 ? "[%.*s]:%u" : "%.*s:%u",
+                      STR_FMT(t->address), t->port);
+    return out->p ? E_OK : E_NOMEM;
 }
 
 /* The fields for the app, and those that only we may set. */
@@ -374,6 +345,23 @@ MUST_USE static enum err fields_of(struct exchange *x, const struct hygiene *h,
     for (unsigned i = 0; more && i < more->count && err == E_OK; i++)
         err = fields_add(out, x->arena, more->at[i].name, more->at[i].value);
     return err;
+}
+
+/* What the app is asked for: without a token, without the way to it. */
+MUST_USE static enum err find_asked(struct exchange *x, struct str *out)
+{
+    const struct request_head *head = x->head;
+
+    *out = head->target;
+    if (x->visit)
+        return preview_fields_target(head->target, x->arena, out);
+    if (!x->route.native)
+        return E_OK;
+    *out = x->route.path;
+    if (head->query.p)
+        *out = arena_text(x->arena, "%.*s?%.*s", STR_FMT(x->route.path),
+                          STR_FMT(head->query));
+    return out->p ? E_OK : E_NOMEM;
 }
 
 MUST_USE static enum err begin_call(struct exchange *x)
@@ -397,9 +385,8 @@ MUST_USE static enum err begin_call(struct exchange *x)
     struct fields fields;
     enum err err = h.host.p ? E_OK : E_NOMEM;
 
-    c->asked = head->target;
-    if (err == E_OK && x->visit)
-        err = preview_fields_target(head->target, x->arena, &c->asked);
+    if (err == E_OK)
+        err = find_asked(x, &c->asked);
     if (err == E_OK)
         err = host_of(x, &h, &r.host);
     if (err == E_OK)

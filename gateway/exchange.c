@@ -137,7 +137,8 @@ static enum state route(struct exchange *x)
     struct op_found found;
     enum err err = route_find(x->head, x->conf, &x->route);
 
-    x->dialect = answer_dialect(x->route.class, x->head);
+    x->dialect = x->route.native ? DIALECT_PROXY
+                                 : answer_dialect(x->route.class, x->head);
     if (err)
         return fail(x, err);
     if (is_passed(x))
@@ -152,7 +153,8 @@ static enum state route(struct exchange *x)
     if (x->row)
         x->dialect = x->row->dialect;
     /* In a sandbox even a path that is not there needs the token. */
-    if (x->row_err && x->route.class == CLASS_API)
+    if (x->row_err &&
+        (x->route.class == CLASS_API || x->route.class == CLASS_NATIVE))
         return fail(x, x->row_err);
     return X_LOOKUP;
 }
@@ -173,8 +175,10 @@ static enum state lookup(struct exchange *x)
     if (!x->lookup_until_ms)
         x->lookup_until_ms = now_ms + LOOKUP_MS;
     if (now_ms >= x->lookup_until_ms)
-        return fail(x,
-                    x->route.class == CLASS_API ? E_STORE : E_SANDBOX_UNKNOWN);
+        return fail(x, x->route.class == CLASS_API ||
+                               x->route.class == CLASS_NATIVE
+                           ? E_STORE
+                           : E_SANDBOX_UNKNOWN);
     timer_set(&x->timer, LOOKUP_AGAIN_MS);
     return X_WAIT;
 }
@@ -189,7 +193,7 @@ MUST_USE static enum err board(struct exchange *x)
 {
     enum err err;
 
-    if (x->route.class == CLASS_API)
+    if (x->route.class == CLASS_API || x->route.class == CLASS_NATIVE)
         return E_OK;
     x->passenger.on_kicked = on_kicked;
     x->passenger.arg = x;
@@ -540,13 +544,6 @@ void exchange_drop_spare(struct worker *w)
     w->spare_count = 0;
 }
 
-/* Eight hex digits. */
-static void put_hex(char *out, uint32_t number)
-{
-    for (int i = 7; i >= 0; i--, number >>= 4)
-        out[i] = "0123456789abcdef"[number & 15];
-}
-
 /* The client's own id when it is harmless, else one of ours.  Source:
  * threats.md X-08. */
 static void name_request(struct exchange *x)
@@ -563,10 +560,9 @@ static void name_request(struct exchange *x)
     x->worker->count++;
     if (ok)
         memcpy(x->id, given.p, given.n);
-    if (ok)
-        return;
-    put_hex(x->id, x->worker->boot);
-    put_hex(x->id + 8, x->worker->count);
+    else
+        snprintf(x->id, sizeof(x->id), "%08x%08x", x->worker->boot,
+                 x->worker->count);
 }
 
 /* A stream that nobody could take: its end is all that matters. */

@@ -340,10 +340,43 @@ static bool has_routing(const struct request_head *head)
            fields_get(&head->fields, STR("e2b-sandbox-port")).p;
 }
 
+/* /v1/sandboxes/<id>/expose/<port>, and what lies below it; false: another
+ * path. */
+static bool route_expose(const struct request_head *head, struct route *out,
+                         enum err *err)
+{
+    struct str rest = head->path, id, port;
+    uint64_t number;
+
+    if (!str_starts(rest, STR("/v1/sandboxes/")))
+        return false;
+    rest = str_after(rest, strlen("/v1/sandboxes/"));
+    id = str_cut(&rest, '/');
+    if (!rest.p || !str_eq(str_cut(&rest, '/'), STR("expose")) || !rest.p)
+        return false;
+    port = str_cut(&rest, '/');
+    out->class = CLASS_PORT;
+    out->native = true;
+    /* Without an id it is as absent as an unknown one. */
+    if (sandbox_native_id_ok(id))
+        out->id = id;
+    out->path = rest.p ? str_from(rest.p - 1, rest.n + 1) : STR("/");
+    *err = E_BAD_PORT;
+    if (!str_u64(port, 65535, &number) || number == 0)
+        return true;
+    out->port = (unsigned)number;
+    *err = E_OK;
+    return true;
+}
+
 static enum err route_api(const struct request_head *head, struct route *out)
 {
-    out->class = CLASS_API;
-    return is_native_path(head->path) ? E_UNIMPLEMENTED : E_OK;
+    enum err err;
+
+    if (route_expose(head, out, &err))
+        return err;
+    out->class = is_native_path(head->path) ? CLASS_NATIVE : CLASS_API;
+    return E_OK;
 }
 
 static enum err route_shared(const struct request_head *head, struct route *out)

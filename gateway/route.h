@@ -16,29 +16,33 @@
 /* Texts are borrowed from the head. */
 struct route {
     enum op_class class; /* what the request is, also when it failed */
-    struct str id;       /* sandbox id of the host or header; absent if none or
-                            malformed */
+    struct str id;       /* sandbox id of the host, header or path; absent if
+                            none or malformed */
     struct str link;     /* id of the link that the host names, or absent */
     unsigned port;       /* of the sandbox; 0 for CLASS_API, and where the
                             link says it */
     bool by_header;      /* header routing: sandbox.<domain>, direct hosts */
     bool preflight;      /* a CORS preflight: answered before all else */
+    bool native;         /* CLASS_PORT by the sandbox server's own path, with a
+                            key */
+    struct str path;     /* native: the app's part of the path, raw */
 };
 
 /*
  * Pure.  Forms served: api.<domain>; <port>-<id>[-<ignored>].<domain>;
  * sandbox.<domain> and the configured direct hosts, where API paths are API
  * calls and others are sandbox calls by E2b-Sandbox-Id and -Port; hosts of
- * previews (preview/host.h).
+ * previews (preview/host.h).  On api. and direct hosts the sandbox server's
+ * own paths are CLASS_NATIVE, and /v1/sandboxes/<id>/expose/<port> is
+ * CLASS_PORT.
  *
  * out  always filled as far as it is known: the dialect of the answer to an
  *      error is chosen by out->class
  *
  * Errors: E_MISDIRECTED, E_BAD_REQUEST (host, or a routing header twice),
- * E_BAD_SANDBOX_ID, E_BAD_PORT, E_HALF_ROUTED, E_UNIMPLEMENTED (the native
- * paths), E_PORT_BLOCKED (control paths of port 49983), E_ROUTE_UNKNOWN
- * (reserved labels of the preview domain), E_FORBIDDEN (ports that no link
- * opens).
+ * E_BAD_SANDBOX_ID, E_BAD_PORT, E_HALF_ROUTED, E_PORT_BLOCKED (control
+ * paths of port 49983), E_ROUTE_UNKNOWN (reserved labels of the preview
+ * domain), E_FORBIDDEN (ports that no link opens).
  * Source: threats.md 2.6, T-02; e2b-control-plane.md 1.2.
  */
 MUST_USE enum err route_find(const struct request_head *head,

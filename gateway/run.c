@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "gateway/admit.h"
 #include "gateway/exchange.h"
 #include "gateway/worker.h"
 
@@ -333,6 +334,19 @@ static enum state do_records(struct exchange *x)
     return X_RUN;
 }
 
+/* A call that names its sandbox in its body, or the like. */
+static enum state do_record(struct exchange *x, const struct want *w)
+{
+    struct run *r = &x->run;
+    enum found found = x->record ? FOUND : admit_find(x, w->record);
+
+    r->result_err = found == UNKNOWN ? E_STORE : E_OK;
+    r->result = NULL;
+    r->op.in.sandbox = x->record;
+    r->owed |= OWE_RESULT;
+    return X_RUN;
+}
+
 /* ---- the client ---- */
 
 static enum state do_body(struct exchange *x)
@@ -379,6 +393,9 @@ static enum state do_say(struct exchange *x, const struct want *w)
         (head->length == LENGTH_NONE ||
          head->length == (int64_t)w->say.piece.n))
         return do_say_all(x, w);
+    /* From now on the client's end is its half of the tunnel. */
+    if (head && head->status == 101)
+        x->facts &= ~(unsigned)FACT_BODY_ENDED;
     if (head && x->told == TOLD_NOTHING)
         err = exchange_say_head(x, head);
     if (err) {
@@ -467,6 +484,8 @@ static enum state perform(struct exchange *x, const struct want *w)
         return do_live(x, w);
     case WANT_RECORDS:
         return do_records(x);
+    case WANT_RECORD:
+        return do_record(x, w);
     case WANT_SAY:
         return do_say(x, w);
     case WANT_DONE:
@@ -479,6 +498,17 @@ static enum state perform(struct exchange *x, const struct want *w)
 }
 
 /* ---- which event is next ---- */
+
+/* Is the source heard now?  A result is awaited with open ears: the call's
+ * head, a job's and an order's come whatever `from` says. */
+static bool hears(const struct run *r, unsigned from)
+{
+    bool apart = from == FROM_CLIENT && r->from & FROM_APART;
+
+    if ((r->blocked & WAIT_SAY && !apart) || r->owed & OWE_ROOM)
+        return false;
+    return r->from & from;
+}
 
 static bool take_owed(struct run *r, unsigned what)
 {
@@ -533,7 +563,8 @@ static bool pick_client(struct exchange *x, struct op_event *e)
         e->bytes = buf_str(&r->body);
         return true;
     }
-    if (!(r->from & FROM_CLIENT) || r->blocked || !take_owed(r, OWE_CLIENT_END))
+    if (!hears(r, FROM_CLIENT) || r->blocked & WAIT_SEND ||
+        !take_owed(r, OWE_CLIENT_END))
         return false;
     e->kind = OP_CLIENT_END;
     e->from = FROM_CLIENT;
@@ -681,15 +712,6 @@ void run_client_room(struct exchange *x)
 }
 
 /* ---- sources ---- */
-
-/* Is the source heard now?  A result is awaited with open ears: the call's
- * head, a job's and an order's come whatever `from` says. */
-static bool hears(const struct run *r, unsigned from)
-{
-    if (r->blocked & WAIT_SAY || r->owed & OWE_ROOM)
-        return false;
-    return r->from & from;
-}
 
 bool run_settle(struct exchange *x)
 {

@@ -217,29 +217,53 @@ static bool only_reads(struct str method)
            str_eq(method, STR("ReadFile")) || str_eq(method, STR("Processes"));
 }
 
+/* The fields of the request: the operation's, or ours. */
+static void put_fields(const struct live_call *c, const struct want_call *want,
+                       struct fields *out)
+{
+    struct field own[] = {
+        {STR("Connect-Protocol-Version"), STR("1")},
+        {STR("Content-Type"), want->stream ? STR("application/connect+json")
+                                           : STR("application/json")},
+    };
+    const struct fields mine = {own, 2, 2};
+    const struct fields *given = want->fields ? want->fields : &mine;
+
+    out->at[out->count++] =
+        (struct field){STR("X-Sandbox-Id"), c->ls->record->id};
+    out->at[out->count++] =
+        (struct field){STR("Accept-Encoding"), STR("identity")};
+    for (unsigned i = 0; i < given->count && i < OP_CALL_FIELDS_MAX; i++)
+        out->at[out->count++] = given->at[i];
+}
+
+static int64_t length_of(const struct want_call *want)
+{
+    if (want->upgrade)
+        return LENGTH_NONE;
+    return want->send ? LENGTH_CHUNKED : (int64_t)want->body.n;
+}
+
 MUST_USE static enum err call_up(struct live_call *c,
                                  const struct want_call *want)
 {
     char target[TARGET_MAX];
     int n = snprintf(target, sizeof(target), "/sandbox.v1.Sandbox/%.*s",
                      STR_FMT(want->method));
-    struct field rows[] = {
-        {STR("X-Sandbox-Id"), c->ls->record->id},
-        {STR("Connect-Protocol-Version"), STR("1")},
-        {STR("Content-Type"), want->stream ? STR("application/connect+json")
-                                           : STR("application/json")},
-        {STR("Accept-Encoding"), STR("identity")},
-    };
-    struct fields fields = {rows, 4, 4};
+    struct field rows[OP_CALL_FIELDS_MAX + 2];
+    struct fields fields = {rows, 0, OP_CALL_FIELDS_MAX + 2};
     struct call_request r = {
-        .method = METHOD_POST,
-        .target = str_from(target, (size_t)n),
+        .method = want->upgrade ? METHOD_GET : METHOD_POST,
+        .target = want->path.p ? want->path : str_from(target, (size_t)n),
         .fields = &fields,
-        .length = want->send ? LENGTH_CHUNKED : (int64_t)want->body.n,
+        .length = length_of(want),
         .body = want->body,
-        .idempotent = only_reads(want->method),
+        .upgrade = want->upgrade,
+        .fresh = want->upgrade,
+        .idempotent = !want->send && only_reads(want->method),
     };
 
+    put_fields(c, want, &fields);
     backend_request(c->backend, &r);
     return call_start(c->ls->live->pools, &r, &events, c, &c->call);
 }

@@ -1,6 +1,8 @@
 /* create.c - see create.h.
  *
  *   INTENT    the record is written as an intent, with the idempotency row
+ *   PROBE     of an id that a client chose: is it free at the back end?  A
+ *             second fork of an id would take the place of the first
  *   FORK      the back end is asked for the sandbox
  *   TEMPLATE  it did not know the template: made, then FORK once more
  *   STAT      asked until the sandbox answers
@@ -18,8 +20,8 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/random.h"
 #include "live/expiry.h"
+#include "live/intent.h"
 #include "live/rest.h"
 #include "live/template.h"
 #include "translate/fault.h"
@@ -37,6 +39,7 @@
 
 enum create_step {
     CREATE_INTENT,
+    CREATE_PROBE,
     CREATE_FORK,
     CREATE_TEMPLATE,
     CREATE_STAT,
@@ -50,7 +53,11 @@ struct create {
     enum create_step step;
     bool registered; /* the template was made for this create */
     bool late;       /* the time limit has passed */
-    enum err why;    /* DELETE, DROP: what the waiters are told */
+    bool native;     /* by a native client */
+    bool pause_source;
+    size_t source_n; /* 0: from the template */
+    char source[SANDBOX_NATIVE_ID_MAX];
+    enum err why; /* DELETE, DROP: what the waiters are told */
     int64_t timeout_s;
     struct backend *backend;      /* borrowed */
     const struct sandbox *record; /* counted: the intent, then running */
@@ -285,7 +292,9 @@ static bool in_progress(const struct rest_answer *a)
 
 static void refused(struct create *c, const struct rest_answer *a)
 {
-    if (a->err == E_NOT_FOUND && !c->registered)
+    if (a->err == E_NOT_FOUND && c->source_n)
+        drop(c, E_SANDBOX_GONE);
+    else if (a->err == E_NOT_FOUND && !c->registered)
         template(c);
     else if (a->err == E_NOT_FOUND || a->err == E_BACKEND_REFUSED)
         drop(c, E_BACKEND_REFUSED);
@@ -314,28 +323,66 @@ static void on_fork(void *arg, const struct rest_answer *a)
         stat(c);
 }
 
+static void put_fork(const struct create *c, struct buf *body)
+{
+    buf_put(body, STR("{\"id\":"));
+    json_write_text(body, c->record->id, false, false);
+    if (c->source_n) {
+        buf_text(body, ",\"pause_source\":%s",
+                 c->pause_source ? "true" : "false");
+    } else {
+        buf_put(body, STR(",\"template\":"));
+        json_write_text(body, c->record->backend_template, false, false);
+    }
+    buf_byte(body, '}');
+}
+
 static void fork_it(struct create *c)
 {
     struct rest_request want = {
         .method = METHOD_POST, .target = STR("/v1/fork"), .idempotent = true};
-    char key[SANDBOX_ID_MAX + 24];
+    char key[SANDBOX_NATIVE_ID_MAX + 24], target[SANDBOX_NATIVE_ID_MAX + 24];
     struct buf body;
     enum err err = E_NOMEM;
 
     c->step = CREATE_FORK;
+    if (c->source_n) {
+        snprintf(target, sizeof(target), "/v1/sandboxes/%.*s/fork",
+                 (int)c->source_n, c->source);
+        want.target = str_of(target);
+    }
     snprintf(key, sizeof(key), "%.*s-%016" PRIx64, STR_FMT(c->record->id),
              c->record->life);
     want.idempotency_key = str_of(key);
     buf_init(&body, 4096);
-    buf_put(&body, STR("{\"template\":"));
-    json_write_text(&body, c->record->backend_template, false, false);
-    buf_put(&body, STR(",\"id\":"));
-    json_write_text(&body, c->record->id, false, false);
-    buf_byte(&body, '}');
+    put_fork(c, &body);
     want.body = buf_str(&body);
     if (!body.failed)
         err = rest_start(c->backend, &want, on_fork, c, &c->rest);
     buf_clear(&body);
+    if (err)
+        drop(c, err);
+}
+
+static void on_probe(void *arg, const struct rest_answer *a)
+{
+    struct create *c = arg;
+    bool unknown =
+        a->status && fault_of_answer(a->status, a->body) == E_SANDBOX_GONE;
+
+    rest_free(&c->rest);
+    if (unknown)
+        fork_it(c);
+    else
+        drop(c, a->err ? a->err : E_ALREADY_EXISTS);
+}
+
+static void probe(struct create *c)
+{
+    enum err err =
+        rest_stat(c->backend, c->record->id, STAT_MS, on_probe, c, &c->rest);
+
+    c->step = CREATE_PROBE;
     if (err)
         drop(c, err);
 }
@@ -356,6 +403,7 @@ static void on_deadline(void *arg)
         rest_free(&c->rest);
         leave(c, E_UPSTREAM_DEADLINE);
         break;
+    case CREATE_PROBE:
     case CREATE_TEMPLATE:
         rest_free(&c->rest);
         drop(c, E_UPSTREAM_DEADLINE);
@@ -381,10 +429,14 @@ static void on_intent(void *arg, enum err err)
     struct create *c = arg;
 
     c->job.commit = NULL;
-    if (err)
+    if (err == E_CONFLICT && c->native)
+        finish(c, E_ALREADY_EXISTS);
+    else if (err)
         finish(c, of_store(err));
     else if (c->late)
         drop(c, E_UPSTREAM_DEADLINE);
+    else if (c->native)
+        probe(c);
     else
         fork_it(c);
 }
@@ -414,43 +466,6 @@ static void clear(struct job *job)
     if (c->again.loop)
         timer_clear(&c->again);
     sandbox_unref(&c->record);
-}
-
-/* The intent: a new id, a new life. */
-MUST_USE static enum err invent(struct create *c, struct str team,
-                                const struct want_job *want)
-{
-    unsigned char random[28];
-    char id[22];
-    struct sandbox *record;
-    struct sandbox model = {
-        .state = SANDBOX_INTENT,
-        .team = team,
-        .backend = want->template->backend,
-        .template_id = want->template->id,
-        .alias = want->alias.p ? want->alias : STR(""),
-        .backend_template = want->template->backend_template,
-        .metadata = want->metadata.p ? want->metadata : STR("{}"),
-        .envs = want->envs.p ? want->envs : STR("{}"),
-        .started_ms = clock_wall_ms(),
-        .secure = want->secure,
-        .private_traffic = want->private_traffic,
-        .mask_host = want->mask_host.p ? want->mask_host : STR(""),
-        .https_ports = want->https_ports.p ? want->https_ports : STR(""),
-    };
-    enum err err;
-
-    random_bytes(random, sizeof(random));
-    sandbox_id_make(random, id);
-    model.id = str_of(id);
-    memcpy(&model.life, random + 20, sizeof(model.life));
-    /* SQLite's integers have a sign; 0 is never a life. */
-    model.life = (model.life & (UINT64_MAX >> 2)) + 1;
-    model.end_ms = model.started_ms + want->timeout_s * 1000;
-    c->timeout_s = want->timeout_s;
-    err = sandbox_new(&model, &record);
-    c->record = record;
-    return err;
 }
 
 /* ---- Idempotency-Key ---- */
@@ -508,13 +523,16 @@ MUST_USE static enum err look_back(struct create *c,
     case FOUND:
         if (s->state == SANDBOX_INTENT)
             return E_IDEMPOTENCY_UNKNOWN;
+        /* The server makes a new one when the first has ended. */
+        if (c->native && s->state == SANDBOX_ENDING)
+            return E_OK;
         sandbox_unref(&c->record);
         c->record = sandbox_ref(s);
         *replay = true;
         return E_OK;
     case ABSENT:
-        *replay = row->done;
-        return row->done ? rebuild(c, row->sandbox) : E_OK;
+        *replay = row->done && !c->native;
+        return *replay ? rebuild(c, row->sandbox) : E_OK;
     case UNKNOWN:
         break;
     }
@@ -571,10 +589,18 @@ MUST_USE static enum err prepare(struct create *c, struct str team,
                                  const struct want_job *want)
 {
     bool replay = false;
-    enum err err = invent(c, team, want);
+    enum err err = intent_new(c->job.live, team, want, &c->record);
 
     if (err)
         return err;
+    c->timeout_s = want->timeout_s;
+    c->native = want->native;
+    c->pause_source = want->pause_source;
+    if (want->source.p) {
+        /* It is the id of a record: intent_new() has found it. */
+        c->source_n = want->source.n;
+        memcpy(c->source, want->source.p, want->source.n);
+    }
     c->backend = backend_find(c->job.live, c->record->backend);
     if (want->idempotency_key.p) {
         err = want->idempotency_key.n <= KEY_MAX
@@ -591,6 +617,10 @@ MUST_USE static enum err prepare(struct create *c, struct str team,
         later_do(c->job.live, &c->job.later, on_replay, c);
         return E_OK;
     }
+    if (c->native)
+        err = intent_id_free(c->job.live, c->record->id);
+    if (err)
+        return err;
     return c->backend ? set_up(c) : E_BACKEND_DOWN;
 }
 

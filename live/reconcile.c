@@ -21,6 +21,7 @@
 #include "live/create.h"
 #include "live/expiry.h"
 #include "live/health.h"
+#include "live/intent.h"
 #include "live/rest.h"
 #include "live/sandbox.h"
 
@@ -229,7 +230,11 @@ static void work(struct row *w)
 
     r->busy++;
     if (w->orphan) {
-        erase(w);
+        /* A native client may have chosen its id meanwhile. */
+        if (intent_id_free(r->backend->live, str_of(w->id)) == E_OK)
+            erase(w);
+        else
+            row_done(w, true);
     } else if (!unchanged(w)) {
         row_done(w, true);
     } else if (w->state == SANDBOX_RUNNING && w->listed) {

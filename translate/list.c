@@ -220,7 +220,7 @@ MUST_USE static enum err is_asked(const struct sandbox *s,
                                   const struct list_request *r,
                                   const struct conf *conf, bool *asked)
 {
-    *asked = s->state == SANDBOX_RUNNING && r->running &&
+    *asked = s->state == SANDBOX_RUNNING && !s->native && r->running &&
              s->started_ms >= r->after_ms && has_template(s, r->template, conf);
     return *asked ? has_pairs(s, &r->pairs, asked) : E_OK;
 }

@@ -16,5 +16,8 @@ noinst_LIBRARIES += %D%/libtranslate.a
 %C%_libtranslate_a_SOURCES += %D%/files.h %D%/files.c %D%/multipart.h \
 	%D%/multipart.c %D%/inflate.h %D%/inflate.c %D%/download.c \
 	%D%/upload.c
+%C%_libtranslate_a_SOURCES += %D%/native.h %D%/native.c \
+	%D%/native_sandbox.c %D%/native_rest.c %D%/native_rpc.c \
+	%D%/native_socket.c
 %C%_libtranslate_a_SOURCES += %D%/cell.h %D%/cell.c %D%/kernel.h \
 	%D%/kernel.c %D%/execute.c

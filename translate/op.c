@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/encode.h"
+#include "translate/native.h"
 #include "translate/ops.h"
 #include "translate/unkept.h"
 
@@ -226,8 +227,8 @@ struct aim {
 static bool serves(const struct op_row *row, enum method method)
 {
     return row->method == method ||
-           (row->class == CLASS_API && row->method == METHOD_GET &&
-            method == METHOD_HEAD);
+           ((row->class == CLASS_API || row->class == CLASS_NATIVE) &&
+            row->method == METHOD_GET && method == METHOD_HEAD);
 }
 
 MUST_USE static enum err find(struct aim *aim, bool wide, struct op_found *out)

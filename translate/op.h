@@ -27,21 +27,24 @@ enum dialect {
     DIALECT_ENVD,   /* REST of 49983: {"code":N,"message":".."} LF */
     DIALECT_CODE,   /* 49999: plain text */
     DIALECT_PAGE,   /* HTML for a browser */
+    DIALECT_NATIVE, /* the sandbox server's: {"error":{"code","message",..}} */
+    DIALECT_PROXY,  /* its HTTP proxy to ports: plain text */
     DIALECT_COUNT
 };
 
 /* Where a request is aimed, as gateway/route found it by the host. */
 enum op_class {
-    CLASS_API,  /* api.<domain>, or an API path of a direct host */
-    CLASS_ENVD, /* port 49983 of a sandbox */
-    CLASS_CODE, /* port 49999 of a sandbox */
-    CLASS_PORT, /* any other port: passed through, no operation */
-    CLASS_LINK  /* a host of the preview domain: the same, by a signed link */
+    CLASS_API,    /* api.<domain>, or an API path of a direct host */
+    CLASS_ENVD,   /* port 49983 of a sandbox */
+    CLASS_CODE,   /* port 49999 of a sandbox */
+    CLASS_NATIVE, /* the sandbox server's own paths, for its own clients */
+    CLASS_PORT,   /* any other port: passed through, no operation */
+    CLASS_LINK    /* a host of the preview domain: the same, by a signed link */
 };
 
 enum credential {
     CREDENTIAL_NONE,
-    CREDENTIAL_KEY,      /* X-API-Key of a team */
+    CREDENTIAL_KEY,      /* X-API-Key of a team; CLASS_NATIVE: or Bearer */
     CREDENTIAL_ENVD,     /* X-Access-Token, when the sandbox is secure */
     CREDENTIAL_SIGNATURE /* the same, or a signed URL (/files) */
 };
@@ -81,7 +84,8 @@ struct op_input {
     struct identity identity;         /* CREDENTIAL_KEY rows */
     const struct sandbox *sandbox;    /* the record: CLASS_ENVD, CLASS_CODE,
                                          and API rows with {id} when the
-                                         team has it; else NULL */
+                                         team has it; after WANT_RECORD; else
+                                         NULL */
     const struct conf *conf;
     const char *envd_token;    /* of sandbox; NULL without one */
     const char *traffic_token; /* of sandbox; NULL unless private */
@@ -120,7 +124,13 @@ enum op_event_kind {
     OP_TIME    /* wake_ms has come */
 };
 
-enum op_from { FROM_CLIENT = 1 << 0, FROM_CALL = 1 << 1, FROM_LIVE = 1 << 2 };
+enum op_from {
+    FROM_CLIENT = 1 << 0,
+    FROM_CALL = 1 << 1,
+    FROM_LIVE = 1 << 2,
+    FROM_APART = 1 << 3 /* not a source: client and call are heard each by its
+                           own: a client that does not read may still send */
+};
 
 /* A row of LIVE_PROCESS_LIST's result. */
 struct live_process {
@@ -172,6 +182,8 @@ enum want_kind {
     WANT_JOB,     /* live/life does it: OP_RESULT */
     WANT_LIVE,    /* an order to a live object: OP_RESULT, then pieces */
     WANT_RECORDS, /* every record of the team: OP_RESULT */
+    WANT_RECORD,  /* the team's running sandbox of that id is this call's from
+                     now on: OP_RESULT, with in.sandbox set or NULL */
     WANT_SAY,     /* head and / or piece to the client */
     WANT_DONE,    /* the answer is complete (a stream: its clean end) */
     WANT_FAIL     /* tell err in the row's dialect; after the head: a cut */
@@ -180,13 +192,23 @@ enum want_kind {
 /* Which of a sandbox's streams a call takes (see live/slots). */
 enum slot { SLOT_NONE, SLOT_EXEC, SLOT_FILE };
 
+/* Fields that an operation may have sent instead of ours. */
+#define OP_CALL_FIELDS_MAX 12
+
 struct want_call {
     struct str method; /* RPC name: "ExecStream", "Stat", ... */
-    bool stream;       /* application/connect+json, else json */
-    struct str body;   /* whole request body, envelopes included */
-    bool send;         /* WANT_SENDs follow (chunked), body is first; with
-                          from 0 OP_ROOM is told at once */
-    bool collect;      /* answer as one OP_ANSWER of at most limit */
+    struct str path;   /* instead of it, a path of the server's REST, or with
+                          upgrade its target; absent: the RPC */
+    const struct fields *fields; /* of the request, instead of our own
+                                    Content-Type and version; NULL: those;
+                                    OP_CALL_FIELDS_MAX at most */
+    bool upgrade; /* a GET that becomes a tunnel: OP_HEAD with 101, then pieces
+                     and WANT_SENDs both ways */
+    bool stream;  /* application/connect+json, else json */
+    struct str body; /* whole request body, envelopes included */
+    bool send;       /* WANT_SENDs follow (chunked), body is first; with
+                        from 0 OP_ROOM is told at once */
+    bool collect;    /* answer as one OP_ANSWER of at most limit */
     size_t limit;
     enum slot slot;
     int64_t deadline_ms; /* relative; 0: none.  Over it: E_UPSTREAM_
@@ -205,14 +227,19 @@ enum job_kind {
 
 struct want_job {
     enum job_kind kind;
-    struct str id;     /* all but CREATE */
+    struct str id;     /* all but CREATE; CREATE, native: the new one's */
     int64_t timeout_s; /* CREATE, TIMEOUT (end = now + it), EXTEND (end =
                           max(end, now + it)) */
     const struct conf_template *template; /* CREATE */
-    struct str alias;               /* CREATE: the name that was asked for */
-    struct str metadata;            /* CREATE: JSON object text */
-    struct str envs;                /* CREATE: JSON object text */
-    bool secure;                    /* CREATE */
+    struct str alias;    /* CREATE: the name that was asked for */
+    struct str metadata; /* CREATE: JSON object text */
+    struct str envs;     /* CREATE: JSON object text */
+    bool secure;         /* CREATE */
+    bool native;         /* CREATE: by a native client, which chose the id; its
+                            Idempotency-Key is as the server has it */
+    struct str source;   /* CREATE, native: a copy of this running sandbox, and
+                            template is NULL; absent: of template */
+    bool pause_source;   /* CREATE, source: it stands still meanwhile */
     struct str idempotency_key;     /* CREATE; absent if none */
     unsigned char request_hash[32]; /* CREATE with a key */
     bool private_traffic;           /* CREATE */
@@ -279,6 +306,7 @@ struct want {
     struct want_job job;
     struct want_live live;
     struct want_say say;
+    struct str record;     /* WANT_RECORD: an id as the client gave it */
     struct str send;       /* WANT_SEND */
     bool send_end;         /* WANT_SEND: the request body ends here */
     enum err err;          /* WANT_FAIL */

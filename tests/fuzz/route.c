@@ -40,11 +40,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     err = route_find(&head, &conf, &route);
     assert(route.port <= 65535);
-    assert(!route.id.p || sandbox_id_ok(route.id));
+    assert(!route.id.p || (route.native ? sandbox_native_id_ok(route.id)
+                                        : sandbox_id_ok(route.id)));
     assert((route.class == CLASS_ENVD) == (route.port == ROUTE_PORT_ENVD) ||
-           route.preflight);
-    assert(err != E_OK || route.class == CLASS_API || route.id.p ||
-           route.preflight);
+           route.preflight || route.native);
+    assert(err != E_OK || route.class == CLASS_API ||
+           route.class == CLASS_NATIVE || route.id.p || route.preflight ||
+           route.native);
+    assert(!route.native || (route.path.n && route.path.p[0] == '/'));
     assert(err != E_OK || route.class != CLASS_ENVD ||
            route_check_control(head.path) == E_OK);
     return 0;

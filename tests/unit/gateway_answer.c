@@ -10,7 +10,8 @@
 #define ID STR("i0abc")
 
 static const char *const dialects[DIALECT_COUNT] = {
-    "api", "edge", "unary", "stream", "envd", "code", "page"};
+    "api",  "edge", "unary",  "stream", "envd",
+    "code", "page", "native", "proxy"};
 
 static struct arena *arena_of(size_t max)
 {

@@ -126,6 +126,66 @@ Test(exchange, refuses_keys_in_one_way)
     cr_expect_eq(fake.worker.metrics.failed_keys, 4);
 }
 
+#define NATIVE_401 \
+    "all 401 {\"error\":{\"code\":\"unauthorized\",\"message\":\"Invalid API " \
+    "key: missing, malformed, unknown or revoked\",\"remediation\":\"Send " \
+    "Authorization: Bearer with a key of this gateway.\"}}\n; free; "
+#define NATIVE_400 \
+    "all 400 {\"error\":{\"code\":\"invalid_json\",\"message\":\"Malformed " \
+    "request\",\"remediation\":\"Compare the request with what this call " \
+    "takes.\"}}\n; free; "
+
+Test(exchange, takes_a_native_clients_key_as_a_bearer)
+{
+    static const struct row rows[] = {
+        {"bearer", "GET " API " /v1/x\nAuthorization: Bearer " FAKE_KEY, HI,
+         FOUND, FOUND},
+        {"small letters", "GET " API " /v1/x\nauthorization: bearer " FAKE_KEY,
+         HI, FOUND, FOUND},
+        {"X-API-Key", "GET " API " /v1/x\nX-API-Key: " FAKE_KEY, HI, FOUND,
+         FOUND},
+        {"both",
+         "GET " API " /v1/x\nX-API-Key: " FAKE_KEY
+         "\nAuthorization: Bearer " FAKE_KEY,
+         NATIVE_400, FOUND, FOUND},
+        {"twice",
+         "GET " API " /v1/x\nAuthorization: Bearer " FAKE_KEY
+         "\nAuthorization: Bearer " FAKE_KEY,
+         NATIVE_400, FOUND, FOUND},
+        {"another scheme", "GET " API " /v1/x\nAuthorization: Basic " FAKE_KEY,
+         NATIVE_401, FOUND, FOUND},
+        {"bare", "GET " API " /v1/x\nAuthorization: " FAKE_KEY, NATIVE_401,
+         FOUND, FOUND},
+        {"none", "GET " API " /v1/x", NATIVE_401, FOUND, FOUND},
+        {"not for the control plane",
+         "GET " API " /sandboxes\nAuthorization: Bearer " FAKE_KEY,
+         "all 401 " BAD_KEY "; free; ", FOUND, FOUND},
+    };
+
+    want_credential(CREDENTIAL_KEY);
+    run_rows(rows, COUNT(rows));
+}
+
+#define PROXY API " /v1/sandboxes/" FAKE_ID "/expose/80/x"
+
+Test(exchange, ports_by_the_native_path_need_a_key_of_their_team)
+{
+    static const struct row rows[] = {
+        {"no key", "GET " PROXY,
+         "all 401 Invalid API key: missing, malformed, unknown or revoked; "
+         "free; ",
+         FOUND, FOUND},
+        {"unknown", "GET " PROXY "\nX-API-Key: " FAKE_KEY,
+         "all 502 no route to guest port; free; ", ABSENT, FOUND},
+    };
+
+    run_rows(rows, COUNT(rows));
+    memcpy(fake.key.team, "blue", 5);
+    fake.sandbox_found = fake.key_found = FOUND;
+    fake_request("GET " PROXY "\nX-API-Key: " FAKE_KEY, 0);
+    cr_expect_str_eq(fake_said(), "all 502 no route to guest port; free; ");
+}
+
 Test(exchange, refuses_who_guesses)
 {
     want_credential(CREDENTIAL_KEY);

@@ -636,6 +636,8 @@ enum err op_find(enum op_class class, enum method method, struct str path,
         row.path = "/fake";
     if (class == CLASS_API)
         row.dialect = DIALECT_API;
+    else if (class == CLASS_NATIVE)
+        row.dialect = DIALECT_NATIVE;
     else if (row.dialect == DIALECT_API)
         row.dialect = DIALECT_EDGE;
     out->row = &row;

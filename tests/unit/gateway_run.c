@@ -214,6 +214,89 @@ Test(run, tells_an_answer_that_comes_before_the_upload_is_whole)
                      "free; ");
 }
 
+static const struct answer_head switched = {.status = 101,
+                                            .length = LENGTH_NONE};
+
+#define ALL (FROM_CLIENT | FROM_CALL | FROM_APART)
+
+/* One sandbox is found by what the operation has read; then bytes go both
+ * ways, neither way waiting for the other. */
+Test(run, finds_a_sandbox_and_tunnels)
+{
+    PLAY({.kind = WANT_RECORD, .record = STR(FAKE_ID)},
+         {.kind = WANT_CALL,
+          .from = FROM_CALL,
+          .call = {.method = STR("Exec"), .upgrade = true, .stream = true}},
+         {.kind = WANT_SAY, .say = {.head = &switched}, .from = ALL},
+         SAY("down", ALL), {.kind = WANT_SEND, .send = STR("up"), .from = ALL},
+         SAY("more", ALL),
+         {.kind = WANT_SEND, .send_end = true, .from = FROM_CALL}, DONE);
+    fake.row.credential = CREDENTIAL_KEY;
+    fake_request("GET " API " /v1/x\nX-API-Key: " FAKE_KEY, 0);
+    cr_expect_str_eq(fake_said(), "BEGIN; RESULT; call Exec; ");
+    fake_call_head(101, LENGTH_NONE);
+    cr_expect_str_eq(fake_said(), "HEAD; head 101 Access-Control-Allow-Origin="
+                                  "*; resume 4; ");
+    /* The client does not read: it may still send. */
+    fake.full = true;
+    fake_call("1");
+    cr_expect_str_eq(fake_said(), "PIECE(1); say down; call pause 1; ");
+    fake_client("2");
+    cr_expect_str_eq(fake_said(), "CLIENT_PIECE(2); send up; ");
+    fake.full = false;
+    fake_room();
+    cr_expect_str_eq(fake_said(), "call resume 1; ");
+    fake_call("3");
+    cr_expect_str_eq(fake_said(), "PIECE(3); say more; ");
+    fake_client_end();
+    cr_expect_str_eq(fake_said(), "CLIENT_END; send end; ");
+    fake_call_end();
+    cr_expect_str_eq(fake_said(), "call free; END; end; op end; free; ");
+}
+
+static void hear_record(struct op *op, const struct op_event *event,
+                        struct want *want)
+{
+    if (event->kind == OP_BEGIN) {
+        want->kind = WANT_RECORD;
+        want->record = STR(FAKE_ID);
+        return;
+    }
+    want_fail(want, event->err ? event->err : E_INTERNAL,
+              op->in.sandbox ? STR("found") : STR("none"));
+}
+
+Test(run, does_not_find_what_another_team_has)
+{
+    static const struct {
+        enum found found;
+        const char *team, *said;
+    } rows[] = {
+        {FOUND, NULL, "INTERNAL found"},
+        {FOUND, "blue", "INTERNAL none"},
+        {ABSENT, NULL, "INTERNAL none"},
+        {UNKNOWN, NULL, "STORE none"},
+    };
+
+    fake.row.credential = CREDENTIAL_KEY;
+    fake.hear = hear_record;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        const char *said;
+
+        fake.sandbox_found = rows[i].found;
+        if (rows[i].team)
+            memcpy(fake.key.team, rows[i].team, strlen(rows[i].team) + 1);
+        fake_request("GET " API " /v1/x\nX-API-Key: " FAKE_KEY, 0);
+        said = fake_said();
+        cr_expect(strstr(said, i == 0 ? "found" : "none"), "%zu: %s", i, said);
+        cr_expect((strstr(said, " 503 ") != NULL) == (i == 3), "%zu: %s", i,
+                  said);
+        fake_turn();
+        fake.key.team[0] = '\0';
+        memcpy(fake.key.team, "team", 5);
+    }
+}
+
 Test(run, does_a_job_and_tells_its_result)
 {
     struct op_result result = {.sandbox = NULL};

@@ -224,6 +224,22 @@ static void fork_one(struct conn *c, bool quiet)
         answer(c, 200, text);
 }
 
+/* A copy of a running one. */
+static void copy_one(struct conn *c)
+{
+    char id[65], source[65], text[TEXT];
+
+    text_after(c->request.head, "/v1/sandboxes/", source);
+    text_after(c->request.body, "\"id\":\"", id);
+    if (!find(c->f->ids, source)) {
+        answer(c, 404, "{\"error\":{\"code\":\"not_found\"}}");
+        return;
+    }
+    add(c->f->ids, id);
+    snprintf(text, sizeof(text), "{\"id\":\"%s\",\"template_id\":\"t\"}\n", id);
+    answer(c, 200, text);
+}
+
 static void delete_one(struct conn *c, bool quiet)
 {
     char id[65];
@@ -301,6 +317,8 @@ static void serve(struct conn *c, bool quiet)
         answer(c, 200, "{\"mock\":false,\"status\":\"ok\"}\n");
     } else if (begins(head, "GET /v1/sandboxes")) {
         list(c);
+    } else if (begins(head, "POST /v1/sandboxes/") && strstr(head, "/fork ")) {
+        copy_one(c);
     } else if (begins(head, "POST /v1/sandboxes/")) {
         forward_one(c);
     } else if (begins(head, "POST /sandbox.v1.Sandbox/")) {

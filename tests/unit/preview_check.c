@@ -670,6 +670,106 @@ Test(preview_check, lets_no_sibling_change_anything_by_the_cookie)
         }
 }
 
+/* ---- paths of a scope ---- */
+
+static const struct {
+    const char *prefix, *path;
+    bool covered;
+} path_rows[] = {
+    {"/app", "/app", true},
+    {"/app", "/app/", true},
+    {"/app", "/app/x", true},
+    {"/app", "/app//x", true},
+    {"/app", "/app/%20x", true},
+    {"/app", "/app/.x", true},
+    {"/app", "/app/...", true},
+    {"/app", "/app/a..b", true},
+    {"/app", "/app/x;y", true},
+    {"/app/", "/app/x", true},
+    {"/app/", "/app", false},
+    {"/app", "/apple", false},
+    {"/app", "/App", false},
+    {"/app", "/", false},
+    {"/app", "//app", false},
+    {"/app", "/%61pp", false},
+    {"/app", "/app/../x", false},
+    {"/app", "/app/..", false},
+    {"/app", "/app/%2e%2e/x", false},
+    {"/app", "/app/.%2E/x", false},
+    {"/app", "/app/..;/x", false},
+    {"/app", "/app/..%3bx/y", false},
+    {"/app", "/app/./x", false},
+    {"/app", "/app/..%2fx", false},
+    {"/app", "/app/%2e%2e%2fx", false},
+    {"/app", "/app/..%5cx", false},
+    {"/app", "/app\\..\\x", false},
+    {"/app", "/app/%252e%252e/x", false},
+    {"/app", "/app/%00", false},
+    {"/app", "/app/%zz", false},
+    {"/app", "/app/%", false},
+    {"/", "/x", true},
+    {"/", "/../x", false},
+    {"", "/../x", true},
+    {"", "*", true},
+};
+
+Test(preview_check, covers_paths_that_have_one_reading)
+{
+    for (size_t i = 0; i < sizeof(path_rows) / sizeof(*path_rows); i++) {
+        struct link link = preview_make_link();
+        struct case_of c;
+
+        begin(&c);
+        strncpy(link.scopes.path, path_rows[i].prefix, LINK_PATH_MAX);
+        c.head.path = str_of(path_rows[i].path);
+        put_link(&c, QUERY, &link);
+        cr_expect_eq(check(&c),
+                     path_rows[i].covered ? E_OK : E_TOKEN_WRONG_TARGET,
+                     "%s of %s", path_rows[i].path, path_rows[i].prefix);
+        end(&c);
+    }
+}
+
+static const struct {
+    struct link_cidr cidr;
+    const char *peer;
+    bool holds;
+} peer_rows[] = {
+    {{.bits = 0}, "192.0.2.7", true},
+    {{.bits = 0}, "::1", false},
+    {{.bits = 32, .bytes = {192, 0, 2, 7}}, "192.0.2.7", true},
+    {{.bits = 32, .bytes = {192, 0, 2, 7}}, "::ffff:192.0.2.7", true},
+    {{.bits = 32, .bytes = {192, 0, 2, 7}}, "192.0.2.8", false},
+    {{.bits = 31, .bytes = {192, 0, 2, 6}}, "192.0.2.7", true},
+    {{.bits = 31, .bytes = {192, 0, 2, 6}}, "192.0.2.8", false},
+    {{.bits = 9, .bytes = {10, 128}}, "10.127.0.0", false},
+    {{.bits = 9, .bytes = {10, 128}}, "10.255.0.0", true},
+    {{.v6 = true, .bits = 32, .bytes = {0x20, 1, 0xd, 0xb8}},
+     "2001:db8::1",
+     true},
+    {{.v6 = true, .bits = 32, .bytes = {0x20, 1, 0xd, 0xb8}},
+     "2001:db9::1",
+     false},
+    {{.v6 = true, .bits = 128, .bytes = {[15] = 1}}, "::1", true},
+    {{.v6 = true, .bits = 128, .bytes = {[15] = 1}}, "::", false},
+    {{.v6 = true, .bits = 0}, "192.0.2.7", false},
+    {{.bits = 0}, "", false},
+    {{.bits = 0}, "x", false},
+    {{.bits = 0}, "192.0.2.7 ", false},
+    {{.bits = 0},
+     "1:2:3:4:5:6:7:8:9:10:11:12:13:14:15:16:17:18:19:20:21",
+     false},
+};
+
+Test(preview_check, knows_the_addresses_of_a_block)
+{
+    for (size_t i = 0; i < sizeof(peer_rows) / sizeof(*peer_rows); i++)
+        cr_expect_eq(
+            link_cidr_holds(&peer_rows[i].cidr, str_of(peer_rows[i].peer)),
+            peer_rows[i].holds, "row %zu: %s", i, peer_rows[i].peer);
+    cr_expect_not(link_cidr_holds(&peer_rows[0].cidr, STR_NONE));
+}
+
 /* ---- memory ---- */
 
 Test(preview_check, says_no_memory_for_every_refused_allocation)

@@ -5,7 +5,9 @@ endif
 %C%_check_translate_SOURCES =
 %C%_check_translate_SOURCES += %D%/translate_op.c %D%/translate_path.c \
 	%D%/translate_stage.h %D%/translate_stage.c %D%/translate_control.c \
-	%D%/translate_list.c %D%/translate_link.c %D%/translate_sdk.c \
+	%D%/translate_list.c %D%/translate_link.c %D%/translate_native.c \
+	%D%/translate_native_rpc.c \
+	%D%/translate_sdk.c \
 	%D%/translate_shell.h %D%/translate_shell.c %D%/translate_filesystem.c
 %C%_check_translate_SOURCES += %D%/translate_envelope.c %D%/translate_fault.c \
 	%D%/translate_exec.c %D%/translate_cell.c \

@@ -191,6 +191,9 @@ const char *stage_line(struct stage *s)
     case WANT_DONE:
         line = STR("done");
         break;
+    case WANT_RECORD:
+        line = arena_text(a, "record %.*s", STR_FMT(w->record));
+        break;
     case WANT_NEXT:
     case WANT_CALL:
     case WANT_SEND:

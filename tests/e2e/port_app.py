@@ -161,8 +161,7 @@ def cookies(request):
 
 def cors(request):
     request.say(200, "x", ["Access-Control-Allow-Origin: *",
-                           "Access-Control-Allow-Origin: " + request.get("origin", "https://x"),
-                           "Access-Control-Allow-Credentials: true"])
+                           "Access-Control-Allow-Origin: " + request.get("origin", "https://x")])
 
 
 def slow(request):

@@ -20,6 +20,7 @@
 #include "conf/conf.h"
 #include "config.h"
 #include "gateway/gateway.h"
+#include "link.h"
 #include "model/identity.h"
 #include "store/store.h"
 
@@ -46,6 +47,7 @@ static const char usage[] =
     "  key create --team TEAM   make an API key and print it\n"
     "  key list                 the keys' numbers, teams and last digits\n"
     "  key revoke NUMBER        make a key invalid\n"
+    "  link mint|show|list|revoke   signed links; see link --help\n"
     "  example                  print a configuration file with every key\n"
     "  reference                print the reference of all keys (Markdown)\n"
     "  --version, --help\n"
@@ -112,10 +114,18 @@ static void on_mistake(void *arg, struct str file, unsigned line,
     fprintf(stderr, "%.*s:%u:%u: %s\n", STR_FMT(file), line, column, what);
 }
 
+static void on_warning(void *arg, struct str file, unsigned line,
+                       unsigned column, const char *what)
+{
+    (void)arg;
+    fprintf(stderr, "%.*s:%u:%u: warning: %s\n", STR_FMT(file), line, column,
+            what);
+}
+
 /* NULL when it is not usable; every mistake has been told then. */
 static struct conf *load(const char *file)
 {
-    struct conf_report report = {.say = on_mistake};
+    struct conf_report report = {.say = on_mistake, .warn = on_warning};
     struct conf *conf = NULL;
     enum err err = conf_load(file, &report, &conf);
 
@@ -479,8 +489,11 @@ static int serve(const char *file)
 int main(int argc, char **argv)
 {
     struct arguments a;
-    int status = read_arguments(argc, argv, &a);
+    int status;
 
+    if (argc > 1 && strcmp(argv[1], "link") == 0)
+        return link_command(argc - 2, argv + 2);
+    status = read_arguments(argc, argv, &a);
     if (status)
         return status;
     json_start();

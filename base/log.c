@@ -179,6 +179,22 @@ static size_t key_bytes(struct str text)
     return n >= 12 ? n : 0;
 }
 
+/* Bytes at the start of text that need no second look. */
+static size_t plain_bytes(struct str text)
+{
+    size_t n = 0;
+
+    while (n < text.n) {
+        unsigned char c = (unsigned char)text.p[n];
+
+        if (c < 0x20 || c >= 0x7f || c == '"' || c == '\\' ||
+            (c == 'e' && text.n - n > 4 && text.p[n + 1] == '2'))
+            break;
+        n++;
+    }
+    return n;
+}
+
 /* Append text, escaped for JSON in ASCII, at most max bytes of it; a key in
  * it is not shown.  Bytes that are no plain ASCII become \u00XX each: what a
  * stranger sent can neither end the line nor look like another one. */
@@ -186,10 +202,18 @@ static void put_escaped(struct buf *line, struct str text, size_t max)
 {
     size_t end = buf_len(line) + max;
 
-    while (text.n) {
-        unsigned char c = (unsigned char)text.p[0];
-        size_t key = c == 'e' ? key_bytes(text) : 0;
+    for (;;) {
+        size_t plain = plain_bytes(text), left = end - buf_len(line), key;
+        unsigned char c;
 
+        if (plain + 9 > left)
+            plain = left > 9 ? left - 9 : 0;
+        buf_put(line, str_from(text.p, plain));
+        text = str_after(text, plain);
+        if (!text.n)
+            return;
+        c = (unsigned char)text.p[0];
+        key = c == 'e' ? key_bytes(text) : 0;
         if (buf_len(line) + 9 > end) {
             buf_put(line, STR("..."));
             return;
@@ -234,6 +258,11 @@ void log_say(enum log_level level, const char *format, ...)
         write_line(&all, made, buf_len(&line));
 }
 
+bool log_wants_lines(void)
+{
+    return !access_apart || access_place.fd >= 0;
+}
+
 void log_line(struct str json)
 {
     char line[LINE_BYTES];
@@ -247,19 +276,35 @@ void log_line(struct str json)
     write_line(access_apart ? &access_place : &all, line, json.n + 1);
 }
 
-static bool has_part(struct str name, const char *const *parts)
+/* Does text begin with the part, which is lower case? */
+static bool begins(struct str text, const char *part)
 {
-    char small[64];
-    size_t n = name.n < sizeof(small) ? name.n : sizeof(small);
+    size_t n = 0;
 
-    for (size_t i = 0; i < n; i++)
-        small[i] = name.p[i] >= 'A' && name.p[i] <= 'Z'
-                       ? (char)(name.p[i] | 0x20)
-                       : name.p[i];
-    for (; *parts; parts++)
-        if (str_find_str(str_from(small, n), str_of(*parts)) != n)
-            return true;
-    return name.n > sizeof(small);
+    for (; part[n]; n++)
+        if (n >= text.n ||
+            ((text.p[n] >= 'A' && text.p[n] <= 'Z' ? text.p[n] | 0x20
+                                                   : text.p[n]) != part[n]))
+            return false;
+    return true;
+}
+
+/* One bit for each letter, whatever its case; other signs share them. */
+#define LETTER(c) (1u << ((c)&31))
+
+/* letters: those that a part begins with. */
+static bool has_part(struct str name, const char *const *parts,
+                     uint32_t letters)
+{
+    for (size_t i = 0; i < name.n && i < 64; i++) {
+        if (!(letters & LETTER(name.p[i])))
+            continue;
+        for (const char *const *part = parts; *part; part++)
+            if (LETTER(**part) == LETTER(name.p[i]) &&
+                begins(str_after(name, i), *part))
+                return true;
+    }
+    return name.n > 64;
 }
 
 /* Is the value of a field of that name secret? */
@@ -269,7 +314,9 @@ static bool is_secret(struct str name)
         "api_key", "api-key",   "apikey", "authoriz", "cookie",
         "passw",   "signature", "secret", "token",    NULL};
 
-    return has_part(name, parts);
+    return has_part(name, parts,
+                    LETTER('a') | LETTER('c') | LETTER('p') | LETTER('s') |
+                        LETTER('t'));
 }
 
 /* The same of a query: strangers choose its names, so rather too many than
@@ -279,12 +326,29 @@ static bool is_secret_query(struct str name)
     static const char *const parts[] = {
         "auth", "cookie", "key", "passw", "sign", "secret", "token", "%", NULL};
 
-    return has_part(name, parts);
+    return has_part(name, parts,
+                    LETTER('a') | LETTER('c') | LETTER('k') | LETTER('p') |
+                        LETTER('s') | LETTER('t') | LETTER('%'));
+}
+
+static void put_name(struct buf *line, struct str name)
+{
+    char *p = buf_room(line, name.n + 4);
+
+    if (!p)
+        return;
+    p[0] = ',';
+    p[1] = '"';
+    memcpy(p + 2, name.p, name.n);
+    p[name.n + 2] = '"';
+    p[name.n + 3] = ':';
+    buf_grew(line, name.n + 4);
 }
 
 void log_put(struct buf *line, const char *name, struct str value)
 {
-    buf_text(line, ",\"%s\":\"", name);
+    put_name(line, str_of(name));
+    buf_byte(line, '"');
     if (is_secret(str_of(name)))
         buf_byte(line, '-');
     else
@@ -294,7 +358,17 @@ void log_put(struct buf *line, const char *name, struct str value)
 
 void log_put_number(struct buf *line, const char *name, int64_t value)
 {
-    buf_text(line, ",\"%s\":%lld", name, (long long)value);
+    char digits[24];
+    size_t at = sizeof(digits);
+    uint64_t left = value < 0 ? -(uint64_t)value : (uint64_t)value;
+
+    do
+        digits[--at] = (char)('0' + left % 10);
+    while (left /= 10);
+    if (value < 0)
+        digits[--at] = '-';
+    put_name(line, str_of(name));
+    buf_put(line, str_from(digits + at, sizeof(digits) - at));
 }
 
 void log_put_target(struct buf *line, const char *name, struct str target)
@@ -303,7 +377,8 @@ void log_put_target(struct buf *line, const char *name, struct str target)
     size_t end = buf_len(line) + TARGET_BYTES, left;
     char sep = '?';
 
-    buf_text(line, ",\"%s\":\"", name);
+    put_name(line, str_of(name));
+    buf_byte(line, '"');
     put_escaped(line, str_cut(&query, '?'), TARGET_BYTES / 2);
     for (; query.p && buf_len(line) + 16 < end; sep = '&') {
         part = str_cut(&query, '&');

@@ -38,6 +38,9 @@ bool log_wants(enum log_level level);
  * the line end; at most 4 KiB, else dropped and counted. */
 void log_line(struct str json);
 
+/* Does log_line() write at all? */
+bool log_wants_lines(void);
+
 /* Append ,"name":"value" with everything suspicious escaped and long values
  * clipped; the value of a name in the secrets table (authorization, cookie,
  * x-api-key, ...) becomes "-".  Numbers likewise. */

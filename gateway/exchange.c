@@ -544,6 +544,13 @@ void exchange_drop_spare(struct worker *w)
     w->spare_count = 0;
 }
 
+/* Eight hex digits. */
+static void put_hex(char *out, uint32_t number)
+{
+    for (int i = 7; i >= 0; i--, number >>= 4)
+        out[i] = "0123456789abcdef"[number & 15];
+}
+
 /* The client's own id when it is harmless, else one of ours.  Source:
  * threats.md X-08. */
 static void name_request(struct exchange *x)
@@ -560,9 +567,10 @@ static void name_request(struct exchange *x)
     x->worker->count++;
     if (ok)
         memcpy(x->id, given.p, given.n);
-    else
-        snprintf(x->id, sizeof(x->id), "%08x%08x", x->worker->boot,
-                 x->worker->count);
+    if (ok)
+        return;
+    put_hex(x->id, x->worker->boot);
+    put_hex(x->id + 8, x->worker->count);
 }
 
 /* A stream that nobody could take: its end is all that matters. */

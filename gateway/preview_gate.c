@@ -179,20 +179,48 @@ static enum state fail(struct exchange *x, enum err why)
 
 /* ---- pages of the same sandbox's other ports ---- */
 
-static bool from_sibling(const struct exchange *x)
+/* Is the URL one of this sandbox? */
+static bool is_siblings(const struct exchange *x, struct str url)
 {
-    struct str origin = fields_get(&x->head->fields, STR("origin"));
-    struct str host = str_after(origin, str_find_str(origin, STR("://")) + 3);
+    struct str host = str_after(url, str_find_str(url, STR("://")) + 3);
     struct preview_host named;
     struct link link;
 
-    host = str_from(host.p, str_find(host, ':'));
+    host.n = str_find(host, '/');
+    host.n = str_find(host, ':');
     if (preview_host_find(&x->conf->preview, host, &named) != E_OK)
         return false;
     if (!named.link.p)
         return str_eq(named.sandbox, x->record->id);
     return store_find_link(x->worker->store, named.link, &link) == FOUND &&
            str_eq(str_of(link.sandbox), x->record->id);
+}
+
+static bool from_sibling(const struct exchange *x)
+{
+    const struct fields *f = &x->head->fields;
+
+    return is_siblings(x, fields_get(f, STR("origin"))) ||
+           is_siblings(x, fields_get(f, STR("referer")));
+}
+
+/*
+ * Did another sandbox's page make the browser send the cookie?  To a browser
+ * all of a preview domain is one site, so SameSite does not help; its Sec-
+ * Fetch- fields do.  To follow a link is no attack; to show the page in a
+ * frame may be one.
+ */
+static bool from_stranger(const struct exchange *x)
+{
+    const struct fields *f = &x->head->fields;
+    struct str site = fields_get(f, STR("sec-fetch-site"));
+
+    if (!str_eq(site, STR("same-site")) && !str_eq(site, STR("cross-site")))
+        return false;
+    if (str_eq(fields_get(f, STR("sec-fetch-mode")), STR("navigate")) &&
+        str_eq(fields_get(f, STR("sec-fetch-dest")), STR("document")))
+        return false;
+    return !from_sibling(x);
 }
 
 /* A preflight brings no cookie, so the app cannot be asked.  The call to come
@@ -242,8 +270,11 @@ static enum state judge(struct exchange *x)
         err = add_cookie(x, NULL);
         return err ? fail(x, err) : send_to(x, 302, x->head->target);
     }
-    if (v.err == E_TOKEN_MISSING && x->route.preflight && from_sibling(x))
+    if (v.err == E_TOKEN_MISSING && x->route.preflight &&
+        is_siblings(x, fields_get(&x->head->fields, STR("origin"))))
         return say_preflight(x);
+    if (v.err == E_OK && v.source == PREVIEW_OF_COOKIE && from_stranger(x))
+        return fail(x, E_ORIGIN);
     if (v.err)
         return fail(x, refused(x, &v));
     if (!link_port_ok(v.link.port))

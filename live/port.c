@@ -40,6 +40,8 @@ struct forward {
     unsigned guest_port;
     enum way way;
     char address[ADDRESS_MAX];
+    char pool[POOL_MAX];     /* of the connections through it */
+    char prefix[PREFIX_MAX]; /* of its path over expose */
     unsigned port;
     struct rest *rest;   /* owned; while WAY_UNKNOWN */
     struct list waiting; /* struct port_lease */
@@ -50,8 +52,9 @@ struct port_table {
     struct live_sandbox *ls;
     struct list forwards; /* owned */
     unsigned forward_count;
-    unsigned exposed;  /* places given over expose */
-    struct list queue; /* struct port_lease, those that wait for a place */
+    unsigned exposed;    /* places given over expose */
+    char pool[POOL_MAX]; /* of the connections over expose */
+    struct list queue;   /* struct port_lease, those that wait for a place */
     unsigned queued;
     struct list leases; /* struct port_lease, all */
     struct timer timer; /* the first of the queue has waited long enough */
@@ -122,8 +125,18 @@ static void aim_direct(struct port_lease *p, const struct forward *f)
 {
     memcpy(p->address, f->address, sizeof(p->address));
     p->port = f->port;
-    name_pool(p->table->ls, f->guest_port, p->pool);
+    memcpy(p->pool, f->pool, sizeof(p->pool));
     p->state = LEASE_DIRECT;
+}
+
+static struct forward *known(const struct port_table *t, unsigned port);
+
+/* Where the back end's proxy has a port. */
+static void name_prefix(const struct live_sandbox *ls, unsigned port,
+                        char out[PREFIX_MAX])
+{
+    snprintf(out, PREFIX_MAX, "/v1/sandboxes/%.*s/expose/%u",
+             STR_FMT(ls->record->id), port);
 }
 
 /* Take a place: false when none is free. */
@@ -131,14 +144,19 @@ static bool aim_place(struct port_lease *p)
 {
     struct live_sandbox *ls = p->table->ls;
     struct backend *b = backend_find(p->live, ls->record->backend);
+    const struct forward *f = known(p->table, p->guest_port);
+    size_t n = b ? b->address.n : 0;
 
-    if (p->table->exposed >= EXPOSED_MAX || !b)
+    if (p->table->exposed >= EXPOSED_MAX || !b || n >= sizeof(p->address))
         return false;
-    snprintf(p->address, sizeof(p->address), "%.*s", STR_FMT(b->address));
+    memcpy(p->address, b->address.p, n);
+    p->address[n] = '\0';
     p->port = b->port;
-    name_pool(ls, 0, p->pool);
-    snprintf(p->prefix, sizeof(p->prefix), "/v1/sandboxes/%.*s/expose/%u",
-             STR_FMT(ls->record->id), p->guest_port);
+    memcpy(p->pool, p->table->pool, sizeof(p->pool));
+    if (f)
+        memcpy(p->prefix, f->prefix, sizeof(p->prefix));
+    else
+        name_prefix(ls, p->guest_port, p->prefix);
     p->table->exposed++;
     p->state = LEASE_PLACE;
     return true;
@@ -357,6 +375,8 @@ static struct forward *open_forward(struct port_table *t, unsigned port,
     }
     f->table = t;
     f->guest_port = port;
+    name_pool(t->ls, port, f->pool);
+    name_prefix(t->ls, port, f->prefix);
     list_init(&f->waiting);
     list_push(&t->forwards, &f->link);
     t->forward_count++;
@@ -404,6 +424,7 @@ static struct port_table *table_of(struct live *l, const struct sandbox *s)
         return NULL;
     t->live = l;
     t->ls = ls;
+    name_pool(ls, 0, t->pool);
     list_init(&t->forwards);
     list_init(&t->queue);
     list_init(&t->leases);

@@ -77,7 +77,9 @@ unsigned preview_cookie_find(const struct fields *fields, struct str *value)
             struct str pair = str_cut(&rest, ';');
             struct str name = name_of(pair);
 
-            if (!is_ours(name))
+            /* A browser that does not mind case lets a sibling set what
+             * differs in it: that must not make ours one of two. */
+            if (!str_eq(str_trim(name), STR(PREVIEW_COOKIE)))
                 continue;
             count++;
             *value = str_trim(str_after(pair, name.n + 1));

@@ -74,7 +74,7 @@ static const char style[] =
     "body{margin:0;min-height:100vh;display:grid;place-items:center;"
     "padding:1.5rem;background:var(--b);color:var(--t);"
     "font:1rem/1.6 system-ui,-apple-system,\"Segoe UI\",Roboto,sans-serif}"
-    "main{width:100%;max-width:36rem;background:var(--c);"
+    "main{width:100%;max-width:40rem;background:var(--c);"
     "border:1px solid var(--l);border-radius:.75rem;"
     "padding:clamp(1.25rem,5vw,2.5rem)}"
     "h1{font-size:1.5rem;line-height:1.25;margin:0 0 .75rem}"

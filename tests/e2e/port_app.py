@@ -161,7 +161,8 @@ def cookies(request):
 
 def cors(request):
     request.say(200, "x", ["Access-Control-Allow-Origin: *",
-                           "Access-Control-Allow-Origin: " + request.get("origin", "https://x")])
+                           "Access-Control-Allow-Origin: " + request.get("origin", "https://x"),
+                           "Access-Control-Allow-Credentials: true"])
 
 
 def slow(request):

@@ -331,6 +331,46 @@ Test(preview, answers_preflights_of_the_same_sandbox_only)
     EXPECT_STARTS(ask(PREFLIGHT "Origin: null"), "all 401 ");
 }
 
+/* SameSite does not part the hosts of one domain. */
+Test(preview, keeps_other_sandboxes_pages_from_using_the_cookie)
+{
+#define COOKIED "GET " HOST " /\nCookie: " PREVIEW_COOKIE "=%c\n"
+    static const struct {
+        const char *text;
+        bool passes;
+    } rows[] = {
+        {COOKIED "Sec-Fetch-Site: same-origin\nSec-Fetch-Mode: cors", true},
+        {COOKIED "Sec-Fetch-Site: none\nSec-Fetch-Mode: navigate", true},
+        {COOKIED "Sec-Fetch-Site: same-site\nSec-Fetch-Mode: navigate\n"
+                 "Sec-Fetch-Dest: document",
+         true},
+        {COOKIED "Sec-Fetch-Site: same-site\nSec-Fetch-Mode: navigate\n"
+                 "Sec-Fetch-Dest: iframe",
+         false},
+        {COOKIED "Sec-Fetch-Site: same-site\nSec-Fetch-Mode: no-cors\n"
+                 "Referer: https://3000-iother.p.example/",
+         false},
+        {COOKIED "Sec-Fetch-Site: same-site\nSec-Fetch-Mode: cors\n"
+                 "Origin: https://3000-iother.p.example",
+         false},
+        {COOKIED "Sec-Fetch-Site: same-site\nSec-Fetch-Mode: cors\n"
+                 "Origin: https://8000-" FAKE_ID ".p.example",
+         true},
+        {COOKIED "Sec-Fetch-Site: same-site\nSec-Fetch-Mode: no-cors\n"
+                 "Referer: https://8000-" FAKE_ID ".p.example/x:y",
+         true},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        const char *said = ask(rows[i].text);
+
+        cr_expect(strstr(said, rows[i].passes ? "find 3000" : "all 403 "),
+                  "%zu: %s", i, said);
+        if (rows[i].passes)
+            fake_gone();
+    }
+}
+
 static struct fields read_fields(struct arena *a, const char *text)
 {
     struct str rest = str_of(text);

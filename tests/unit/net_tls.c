@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "tests/unit/net_rig.h"
 
 static struct certificate_files files[2];
@@ -379,5 +380,37 @@ Test(tls, is_not_made_to_write_without_end)
     cr_expect_gt(asked, 1000);
     cr_expect_lt(after, before + (512 << 10), "%zu", after - before);
     raw_close(&c);
+    close_all();
+}
+
+Test(tls, survives_refused_allocations)
+{
+    struct raw c;
+
+    open_all(false);
+    for (long n = 0; n < 16; n++) {
+        mem_refuse(n);
+        raw_connect_tls(&c, &r, "api.test", NULL);
+        mem_refuse(-1);
+        raw_close(&c);
+        for (int i = 0; i < 4; i++)
+            rig_turn(&r, NULL);
+        cr_expect_eq(server_connections(r.server), 0, "allocation %ld", n);
+    }
+    cr_expect(raw_connect_tls(&c, &r, "api.test", NULL));
+    raw_close(&c);
+    for (long n = 0; n < 32; n++) {
+        struct tls_pair pair = {str_of(files[0].cert), str_of(files[0].key)};
+        struct tls *other;
+        unsigned bad;
+        const char *why;
+        enum err err;
+
+        mem_refuse(n);
+        err = tls_new(&pair, 1, &other, &bad, &why);
+        mem_refuse(-1);
+        cr_expect(err == E_OK || err == E_NOMEM || err == E_BAD_FIELD);
+        tls_unref(&other);
+    }
     close_all();
 }

@@ -9,5 +9,6 @@ include tests/unit/translate.mk
 include tests/unit/preview.mk
 include tests/unit/live.mk
 include tests/unit/gateway.mk
+include tests/unit/command.mk
 include tests/fuzz/local.mk
 include tests/tsan/local.mk

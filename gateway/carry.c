@@ -49,17 +49,39 @@ static enum err cut_means(struct call_facts facts, enum err why)
 
 /* ---- the upstream's events ---- */
 
+/* What the sandbox's own metadata say.  Source: README.md */
+static bool says(const struct exchange *x, struct str member)
+{
+    struct str text = x->record->metadata;
+
+    return str_find_str(text, member) < text.n;
+}
+
+/* Are search engines told to keep away?  The link's word comes before the
+ * sandbox's, that before the configuration's, which is for previews only. */
+static bool is_hidden(const struct exchange *x)
+{
+    enum link_index index =
+        x->visit ? x->visit->link.scopes.index : LINK_INDEX_AS_CONFIGURED;
+
+    if (index != LINK_INDEX_AS_CONFIGURED)
+        return index == LINK_INDEX_NO;
+    if (says(x, STR("\"sandgate.noindex\":\"true\"")))
+        return true;
+    return x->visit && x->conf->preview.noindex &&
+           !says(x, STR("\"sandgate.noindex\":\"false\""));
+}
+
 /* What a browser gets besides what the app said. */
 MUST_USE static enum err add_for_browser(struct exchange *x,
                                          struct fields *fields)
 {
     const struct fields *in = &x->head->fields;
-    enum err err = E_OK;
+    enum err err;
 
     preview_fields_single(fields, fields_get(in, STR("origin")));
-    if (x->route.class == CLASS_LINK)
-        err = preview_fields_answer(fields, x->arena, x->conf->preview.noindex,
-                                    x->carry.tunnel && x->carry.named);
+    err = preview_fields_answer(fields, x->arena, is_hidden(x),
+                                x->carry.tunnel && x->carry.named);
     for (unsigned i = 0; i < x->back.count && err == E_OK; i++)
         err = fields_add(fields, x->arena, x->back.at[i].name,
                          x->back.at[i].value);

@@ -35,8 +35,8 @@ void preview_fields_unname(struct fields *fields,
 void preview_fields_single(struct fields *fields, struct str origin);
 
 /*
- * The answer of a link's app: noindex as configured, and our subprotocol
- * where the app chose none.
+ * The answer of an app: noindex where it is wanted, and our subprotocol where
+ * it was offered and the app chose none.
  * Errors: E_NOMEM.
  */
 MUST_USE enum err preview_fields_answer(struct fields *fields, struct arena *a,

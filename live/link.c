@@ -131,6 +131,8 @@ void passenger_show(struct live *l, struct passenger *p,
 {
     if (!p->in)
         return;
+    tally_add(&l->tally, l->store, l->hash_key, str_of(link->id),
+              clock_wall_ms());
     list_remove(&p->shown);
     p->by = *link;
     if (list_empty(&l->shown))
@@ -145,6 +147,7 @@ enum err link_init(struct live *l)
 
 void link_clear(struct live *l)
 {
+    tally_clear(&l->tally);
     if (l->shown_timer.loop)
         timer_clear(&l->shown_timer);
 }
@@ -242,12 +245,24 @@ static void make(struct link_job *k, const struct sandbox *s)
 static void list(struct link_job *k, const struct sandbox *s)
 {
     struct op_result result = {0};
+    struct live *l = k->job.live;
+    struct link *rows = NULL;
     struct arena *a = NULL;
     enum err err = arena_new(LIST_BYTES, &a);
 
-    if (!err && store_list_links(k->job.live->store, s->id, a, &result.links,
+    if (!err && store_list_links(l->store, s->id, a, &result.links,
                                  &result.count) != FOUND)
         err = E_STORE;
+    if (!err && result.count) {
+        rows = arena_alloc(a, result.count * sizeof(*rows));
+        err = rows ? E_OK : E_NOMEM;
+    }
+    for (unsigned i = 0; !err && i < result.count; i++) {
+        rows[i] = result.links[i];
+        tally_fill(&l->tally, l->hash_key, &rows[i]);
+    }
+    if (rows)
+        result.links = rows;
     job_tell(&k->job, err, &result);
     arena_free(&a);
     job_end(&k->job);

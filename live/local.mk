@@ -8,7 +8,8 @@ noinst_LIBRARIES += %D%/liblive.a
 	%D%/health.h %D%/health.c %D%/port.c %D%/ending.c \
 	%D%/expiry.h %D%/expiry.c %D%/job.h %D%/job.c \
 	%D%/template.h %D%/template.c %D%/create.h %D%/create.c \
-	%D%/intent.h %D%/intent.c %D%/link.h %D%/link.c \
+	%D%/intent.h %D%/intent.c %D%/link.h %D%/link.c %D%/tally.h \
+	%D%/tally.c \
 	%D%/life.h %D%/life.c %D%/reconcile.h %D%/reconcile.c %D%/live.c
 %C%_liblive_a_SOURCES += %D%/ask.h %D%/ask.c %D%/follower.h \
 	%D%/follower.c %D%/process.h %D%/process.c %D%/process_table.c \

@@ -10,6 +10,7 @@
 
 #include "base/list.h"
 #include "live/live.h"
+#include "live/tally.h"
 
 struct backend;
 struct live_sandbox;
@@ -39,6 +40,8 @@ struct live {
     struct live_sandbox **due; /* owned: heap, earliest end first */
     unsigned due_count, due_room;
     struct timer due_timer;
+
+    struct tally tally; /* owned: requests of links */
 
     /* The end of a sandbox has come. */
     void (*on_due)(struct live_sandbox *ls);

@@ -63,6 +63,7 @@ bool link_scopes_ok(const struct link_scopes *scopes)
     if (scopes->methods == 0 || scopes->methods & ~METHODS_ALL ||
         scopes->cidr_count > LINK_CIDRS_MAX ||
         scopes->uses_max > LINK_USES_MAX ||
+        (unsigned)scopes->index > LINK_INDEX_YES ||
         !memchr(scopes->path, '\0', sizeof(scopes->path)))
         return false;
     for (unsigned i = 0; i < scopes->cidr_count; i++)
@@ -192,6 +193,12 @@ static const char *read_websocket(const json_t *value, struct link_scopes *out)
     return json_is_boolean(value) ? NULL : "must be true or false";
 }
 
+static const char *read_noindex(const json_t *value, struct link_scopes *out)
+{
+    out->index = json_is_true(value) ? LINK_INDEX_NO : LINK_INDEX_YES;
+    return json_is_boolean(value) ? NULL : "must be true or false";
+}
+
 const char *link_scopes_read(const json_t *object, struct link_scopes *out,
                              const char **why)
 {
@@ -201,7 +208,7 @@ const char *link_scopes_read(const json_t *object, struct link_scopes *out,
     } members[] = {
         {"methods", read_methods},     {"pathPrefix", read_path},
         {"cidrs", read_cidrs},         {"maxUses", read_uses},
-        {"websocket", read_websocket},
+        {"websocket", read_websocket}, {"noindex", read_noindex},
     };
 
     link_scopes_all(out);
@@ -259,6 +266,9 @@ void link_scopes_write(struct buf *b, const struct link_scopes *scopes)
         buf_text(b, ",\"maxUses\":%u", scopes->uses_max);
     if (!scopes->websocket)
         buf_put(b, STR(",\"websocket\":false"));
+    if (scopes->index != LINK_INDEX_AS_CONFIGURED)
+        buf_text(b, ",\"noindex\":%s",
+                 scopes->index == LINK_INDEX_NO ? "true" : "false");
 }
 
 /* ---- ids ---- */

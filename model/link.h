@@ -23,6 +23,13 @@ struct link_cidr {
     unsigned char bytes[16]; /* network order; 0 behind the prefix */
 };
 
+/* Are search engines told to keep away from what a link shows? */
+enum link_index {
+    LINK_INDEX_AS_CONFIGURED,
+    LINK_INDEX_NO, /* "noindex": true */
+    LINK_INDEX_YES /* "noindex": false */
+};
+
 /* What a link may be used for; all of it stands in the token's MAC. */
 struct link_scopes {
     unsigned methods;             /* set of 1U << enum method; never 0 */
@@ -32,6 +39,7 @@ struct link_scopes {
     unsigned cidr_count; /* 0: from anywhere */
     uint32_t uses_max;   /* requests that bring the token itself (not the
                             cookie got for it); 0 no limit */
+    enum link_index index;
 };
 
 /* A plain value. */
@@ -46,6 +54,9 @@ struct link {
     int64_t expires_s;  /* wall: valid before it */
     int64_t revoked_ms; /* wall; 0 while valid */
     uint32_t uses;      /* so far */
+    uint64_t requests;  /* that it admitted since this worker started; not in
+                           the store */
+    int64_t seen_ms;    /* wall: the last of them; 0 none */
     struct link_scopes scopes;
 };
 
@@ -53,8 +64,8 @@ struct link {
 void link_scopes_all(struct link_scopes *out);
 
 /*
- * Read methods, pathPrefix, cidrs, maxUses, websocket (all optional, null is
- * absent; others are left alone) of a JSON object.
+ * Read methods, pathPrefix, cidrs, maxUses, websocket, noindex (all optional,
+ * null is absent; others are left alone) of a JSON object.
  * Returns NULL, or the name of the member that is wrong, and *why it is
  * (static texts).
  */

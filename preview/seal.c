@@ -14,7 +14,9 @@
 #define BODY_MAX 480
 #define FLAG_WEBSOCKET 1
 #define FLAG_OPAQUE 2
-#define FLAGS_ALL (FLAG_WEBSOCKET | FLAG_OPAQUE)
+#define FLAG_NOINDEX 4
+#define FLAG_INDEX 8
+#define FLAGS_ALL 15
 
 /* ---- MACs ---- */
 
@@ -65,13 +67,25 @@ static void put_text(struct buf *b, struct str text)
     buf_put(b, text);
 }
 
+static unsigned flags_of(const struct link *link)
+{
+    unsigned flags = link->scopes.websocket ? FLAG_WEBSOCKET : 0;
+
+    if (link->opaque)
+        flags |= FLAG_OPAQUE;
+    if (link->scopes.index == LINK_INDEX_NO)
+        flags |= FLAG_NOINDEX;
+    if (link->scopes.index == LINK_INDEX_YES)
+        flags |= FLAG_INDEX;
+    return flags;
+}
+
 static void put_scopes(struct buf *b, const struct link *link)
 {
     const struct link_scopes *s = &link->scopes;
 
     buf_byte(b, (char)s->methods);
-    buf_byte(b, (char)((s->websocket ? FLAG_WEBSOCKET : 0) |
-                       (link->opaque ? FLAG_OPAQUE : 0)));
+    buf_byte(b, (char)flags_of(link));
     put_number(b, s->uses_max, 4);
     put_text(b, str_of(s->path));
     buf_byte(b, (char)s->cidr_count);
@@ -203,8 +217,13 @@ static void take_scopes(struct body *b, struct link *link)
 
     s->methods = (unsigned)take_number(b, 1);
     flags = take_number(b, 1);
-    if (flags & ~(uint64_t)FLAGS_ALL)
+    if (flags & ~(uint64_t)FLAGS_ALL ||
+        (flags & FLAG_NOINDEX && flags & FLAG_INDEX))
         b->failed = true;
+    if (flags & FLAG_NOINDEX)
+        s->index = LINK_INDEX_NO;
+    else if (flags & FLAG_INDEX)
+        s->index = LINK_INDEX_YES;
     s->websocket = flags & FLAG_WEBSOCKET;
     link->opaque = flags & FLAG_OPAQUE;
     s->uses_max = (uint32_t)take_number(b, 4);

@@ -1,5 +1,7 @@
 /* link.c - signed links to ports of a sandbox: POST, GET and DELETE of
  * /sandboxes/{id}/links.  A token is told once, when it is made. */
+#include <inttypes.h>
+
 #include "base/clock.h"
 #include "base/json.h"
 #include "translate/api.h"
@@ -163,6 +165,9 @@ static void put_link(struct buf *b, const struct link *link, int64_t wall_ms)
     link_scopes_write(b, &link->scopes);
     if (link->scopes.uses_max)
         buf_text(b, ",\"uses\":%u", link->uses);
+    buf_text(b, ",\"requests\":%" PRIu64, link->requests);
+    if (link->seen_ms)
+        put_moment(b, "lastRequestAt", link->seen_ms);
     buf_byte(b, '}');
 }
 

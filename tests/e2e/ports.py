@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import select
+import signal
 import subprocess
 import threading
 import time
@@ -370,9 +371,18 @@ def links_are_listed(way, box):
     for _ in range(3):
         equal(way.ask("GET", path, host).status, 200)
     rows = way.api("GET", f"/sandboxes/{box['sandboxID']}/links").json()
-    true(isinstance(rows, list) and any(row["linkId"] == link for row in rows), rows)
+    row = next(row for row in rows if row["linkId"] == link)
+    equal((row["requests"], row["state"], "lastRequestAt" in row), (3, "active", True))
     true(token_of(path) not in json.dumps(rows), "a token is told once")
     equal(way.api("GET", f"/sandboxes/{box['sandboxID']}/links", key=wire.OTHER).status, 404)
+
+
+def search_engines_are_told(way, box):
+    _, host, path = mint(way, box, noindex=False)
+    true("x-robots-tag" not in way.ask("GET", path, host).headers, "the link allows it")
+    other = way.made(metadata={"sandgate.noindex": "true"})
+    equal(way.ask("GET", "/echo", way.host(other)).headers["x-robots-tag"], "noindex")
+    way.kill(other)
 
 
 def links_by_the_shared_secret(way, box):
@@ -447,6 +457,25 @@ def forward_auth():
         way.end()
 
 
+def hosts_of_ones_own(way):
+    """A customer's host name, mapped by the configuration of a running gateway."""
+    box = way.made()
+    link, _, path = mint(way, box)
+    text = open(way.config).read()
+    with open(way.config, "w") as out:
+        out.write(text.replace("preview:\n", f"preview:\n  hosts: [{{host: demo.example.org, target: {box['sandboxID']}, port: 3000}},"
+                                             f" {{host: link.example.org, target: {link}}}]\n"))
+    way.process.send_signal(signal.SIGHUP)
+    until = time.monotonic() + 5
+    while way.ask("GET", path, "demo.example.org").status == 421 and time.monotonic() < until:
+        time.sleep(0.05)
+    for host in ("demo.example.org", "link.example.org"):
+        clean, cookie = enter(way, host, path)
+        equal(way.ask("GET", "/echo", host, {"Cookie": cookie}).json()["name"], "app")
+    equal(way.ask("GET", "/", "other.example.org").status, 421)
+    way.kill(box)
+
+
 def first_steps_are_counted():
     """Requests of links are a class of their own in the metrics."""
     status = next(line for line in open(wire.CONFIG) if line.startswith("status:"))
@@ -459,7 +488,7 @@ def first_steps_are_counted():
 CARRYING = (raw_paths, fields_of_a_request, fields_of_an_answer, heads_and_ranges, events_at_once, uploads, downloads, cuts_are_cuts,
             websockets, closed_ports, many_at_once)
 LINKS = (a_first_visit, programs_are_not_redirected, links_that_do_not_count, scopes, websockets_by_cookie, the_kill_switch,
-         links_are_listed, links_by_the_shared_secret)
+         links_are_listed, search_engines_are_told, links_by_the_shared_secret)
 main = Way()
 over = OtherWay()
 try:
@@ -475,6 +504,7 @@ try:
             report.check(f"{way.name}: {check.__name__}", check, way)
     report.check("tls_inside_is_refused", tls_inside_is_refused, main)
     report.check("forward_auth", forward_auth)
+    report.check("hosts_of_ones_own", hosts_of_ones_own, over)
     report.check("first_steps_are_counted", first_steps_are_counted)
     report.check("no_token_in_any_log", no_token_in_any_log)
 finally:

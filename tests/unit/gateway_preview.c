@@ -319,6 +319,45 @@ Test(preview, tells_search_engines_to_keep_away)
     EXPECT_HAS(fake_said(), "head 200 X-App=1 X-Robots-Tag=noindex; ");
 }
 
+/* The link's word, then the sandbox's, then the configuration's. */
+Test(preview, lets_each_sandbox_and_link_say_so)
+{
+    static const struct {
+        const char *metadata;
+        enum link_index index;
+        bool conf, link, port; /* hidden: on a preview host, on a plain one */
+    } rows[] = {
+        {"{}", LINK_INDEX_AS_CONFIGURED, true, true, false},
+        {"{}", LINK_INDEX_AS_CONFIGURED, false, false, false},
+        {"{}", LINK_INDEX_NO, false, true, false},
+        {"{}", LINK_INDEX_YES, true, false, false},
+        {"{\"sandgate.noindex\":\"true\"}", LINK_INDEX_AS_CONFIGURED, false,
+         true, true},
+        {"{\"sandgate.noindex\":\"true\"}", LINK_INDEX_YES, false, false, true},
+        {"{\"sandgate.noindex\":\"false\"}", LINK_INDEX_AS_CONFIGURED, true,
+         false, false},
+        {"{\"a\":\"\\\"sandgate.noindex\\\":\\\"true\\\"\"}",
+         LINK_INDEX_AS_CONFIGURED, false, false, false},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        fake.sandbox->metadata = str_of(rows[i].metadata);
+        fake.conf.preview.noindex = rows[i].conf;
+        link.scopes.index = rows[i].index;
+        sign();
+        ask("GET " HOST " /?token=%t");
+        fake_call_head(200, 0);
+        cr_expect_eq(strstr(fake_said(), "X-Robots-Tag") != NULL, rows[i].link,
+                     "%zu", i);
+        fake_call_end();
+        ask("GET 3000-" FAKE_ID ".sandgate.localhost /");
+        fake_call_head(200, 0);
+        cr_expect_eq(strstr(fake_said(), "X-Robots-Tag") != NULL, rows[i].port,
+                     "%zu", i);
+        fake_call_end();
+    }
+}
+
 Test(preview, answers_preflights_of_the_same_sandbox_only)
 {
 #define PREFLIGHT "OPTIONS " HOST " /\nAccess-Control-Request-Method: PUT\n"

@@ -311,6 +311,30 @@ Test(live_link, lets_a_kicked_one_take_others_along)
     cr_expect_eq(b.kicked, 0);
 }
 
+Test(live_link, counts_the_requests_that_it_admitted)
+{
+    struct told one, other, t;
+    struct traveller by[100];
+
+    cr_assert_eq(make("ia", &one), E_OK);
+    cr_assert_eq(list("ia", &t), E_OK);
+    cr_expect_eq(t.link.requests, 0);
+    cr_expect_eq(t.link.seen_ms, 0);
+    for (int i = 0; i < 100; i++) {
+        /* Enough links to make the table grow. */
+        cr_assert_eq(make("ib", &other), E_OK);
+        board(&by[i], "ib", &other.link);
+        passenger_leave(rig.live, &by[i].p);
+        board(&by[i], "ia", &one.link);
+        passenger_leave(rig.live, &by[i].p);
+    }
+    cr_assert_eq(list("ia", &t), E_OK);
+    cr_expect_eq(t.link.requests, 100);
+    cr_expect_eq(t.link.seen_ms, rig.wall_ms);
+    cr_assert_eq(list("ib", &t), E_OK);
+    cr_expect_eq(t.link.requests, 1);
+}
+
 Test(live_link, revokes_only_what_is_the_sandboxs)
 {
     struct told t;

@@ -145,6 +145,8 @@ Test(preview_scope, is_written_as_it_is_read)
         "{\"pathPrefix\":\"/a\\\"b\"}",
         "{\"cidrs\":[\"0.0.0.0/0\",\"::/0\",\"2001:db8::/33\"]}",
         "{\"maxUses\":1000000000,\"websocket\":false}",
+        "{\"noindex\":true}",
+        "{\"noindex\":false}",
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {

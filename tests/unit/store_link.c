@@ -85,6 +85,7 @@ Test(store_link, keeps_every_field_over_a_restart)
     l.scopes.websocket = false;
     memcpy(l.scopes.path, "/a\"'x", 6);
     l.scopes.uses_max = 9;
+    l.scopes.index = LINK_INDEX_YES;
     l.scopes.cidr_count = 2;
     l.scopes.cidrs[0] = (struct link_cidr){.bits = 8, .bytes = {10}};
     l.scopes.cidrs[1] =
@@ -105,6 +106,7 @@ Test(store_link, keeps_every_field_over_a_restart)
         cr_expect_not(out.scopes.websocket);
         cr_expect_str_eq(out.scopes.path, "/a\"'x");
         cr_expect_eq(out.scopes.uses_max, 9);
+        cr_expect_eq(out.scopes.index, LINK_INDEX_YES);
         cr_assert_eq(out.scopes.cidr_count, 2);
         cr_expect_eq(memcmp(out.scopes.cidrs, l.scopes.cidrs,
                             2 * sizeof(l.scopes.cidrs[0])),

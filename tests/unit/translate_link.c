@@ -230,7 +230,9 @@ Test(link, lists_without_tokens)
          .port = 80,
          .created_ms = 1799999990000,
          .expires_s = 1800000100,
-         .uses = 2},
+         .uses = 2,
+         .requests = 7,
+         .seen_ms = 1799999999000},
     };
     struct stage s;
 
@@ -251,19 +253,23 @@ Test(link, lists_without_tokens)
         stage_line(&s),
         "say 200 [{\"linkId\":\"" ONE
         "\",\"port\":3000,\"state\":\"active\"," TIMES(
-            "00:01") "},"
+            "00:01") ",\"requests\":0},"
                      "{\"linkId\":\"" ONE
                      "\",\"port\":80,\"state\":\"expired\"," TIMES(
-                         "00:00") ",\"opaque\":true},"
+                         "00:00") ",\"opaque\":true,\"requests\":0},"
                                   "{\"linkId\":\"" ONE
                                   "\",\"port\":80,\"state\":\"revoked\"," TIMES(
                                       "01:40") ",\"revokedAt\":\"2027-01-15T07:"
-                                               "59:55.000Z\"},"
+                                               "59:55.000Z\",\"requests\":0},"
                                                "{\"linkId\":\"" ONE
                                                "\",\"port\":80,\"state\":"
                                                "\"used\"," TIMES(
                                                    "01:40") ",\"maxUses\":2,"
-                                                            "\"uses\":2}]");
+                                                            "\"uses\":2,"
+                                                            "\"requests\":7,"
+                                                            "\"lastRequestAt\""
+                                                            ":\"2027-01-15T07:"
+                                                            "59:59.000Z\"}]");
     stage_close(&s);
     open_at(&s, METHOD_GET, LINKS);
     stage_have(&s);

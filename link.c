@@ -22,7 +22,7 @@
 #define DEFAULT_CONF "/etc/sandgate/sandgate.yaml"
 #define STORE_MS 5000
 #define TEXT_MAX 4096
-#define LIST_BYTES ((size_t)4 << 20)
+#define LIST_BYTES ((size_t)64 << 20)
 
 static const char usage[] =
     "Usage: sandgate link COMMAND [-c FILE]\n"

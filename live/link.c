@@ -16,7 +16,7 @@
 #include <sodium.h>
 
 #define LINKS_MAX 1000 /* of one sandbox, those that have expired included */
-#define LIST_BYTES (4 << 20)
+#define LIST_BYTES (16 << 20)
 #define URL_MAX 1024
 #define LOOK_MS 250 /* how soon another process' revocation is acted on */
 

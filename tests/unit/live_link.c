@@ -1,6 +1,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "preview/token.h"
 #include "tests/unit/live_rig.h"
 
@@ -426,6 +427,37 @@ Test(live_link, goes_with_its_sandbox)
     UNTIL(store_find_link(rig.store, str_of(t.link.id), &out) == ABSENT);
     cr_expect_eq(live_link_ask(rig.live, &t.link, PREVIEW_QUERY),
                  PREVIEW_REVOKED);
+}
+
+/* Whatever is refused while it is made: it is told, and what is told to have
+ * failed is not there. */
+Test(live_link, says_no_memory_for_every_refused_allocation)
+{
+    struct link link = {.port = 3000};
+    struct want_job want = {
+        .kind = JOB_LINK_CREATE, .id = STR("ia"), .link = &link};
+    enum err err = E_NOMEM;
+    struct told t;
+    long n = 0;
+
+    link_scopes_all(&link.scopes);
+    for (; err != E_OK; n++) {
+        cr_assert_lt(n, 100);
+        memset(&t, 0, sizeof(t));
+        mem_refuse(n);
+        err = job_begin(rig.live, STR("red"), &want, on_result, &t, &t.waiter);
+        if (err == E_OK) {
+            UNTIL(t.came);
+            err = t.err;
+        }
+        mem_refuse(-1);
+        job_leave(&t.waiter);
+        cr_assert(err == E_OK || err == E_NOMEM || err == E_STORE, "%s",
+                  err_name(err));
+    }
+    cr_expect_gt(n, 3);
+    cr_assert_eq(list("ia", &t), E_OK);
+    cr_expect_eq(t.count, 1);
 }
 
 Test(live_link, leaves_passengers_alone_when_live_ends)

@@ -88,6 +88,8 @@ void access_say(const struct exchange *x)
     } else if (x->record) {
         log_put(&line, "sandbox", x->record->id);
     }
+    if (x->visit && x->visit->admitted && x->visit->link.id[0])
+        log_put(&line, "link", str_of(x->visit->link.id));
     if (x->why)
         log_put(&line, "error", str_of(err_name(x->why)));
     end_line(&line);

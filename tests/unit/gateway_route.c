@@ -548,6 +548,60 @@ Test(route, wants_sni_and_host_to_agree)
     }
 }
 
+Test(route, finds_hosts_of_previews)
+{
+    static struct conf_preview_host hosts[] = {
+        {STR("demo.example.org"), STR(ID), 8000}};
+    static const struct conf both = {
+        .domain = STR("sandgate.localhost"),
+        .direct_hosts = direct,
+        .direct_host_count = 3,
+        .preview = {.domain = STR("p.example"),
+                    .hosts = hosts,
+                    .host_count = 1},
+    };
+    static const struct {
+        const char *host, *sni; /* NULL: the same */
+        enum err err;
+        unsigned port;
+        const char *id, *link;
+    } hosts_of[] = {
+        {"3000-" ID ".p.example", NULL, E_OK, 3000, ID, NULL},
+        {ID ".p.example", NULL, E_OK, 0, ID, NULL},
+        {"labcdefghijklmnopqrstuvwx2.p.example", NULL, E_OK, 0, NULL,
+         "labcdefghijklmnopqrstuvwx2"},
+        {"demo.example.org", NULL, E_OK, 8000, ID, NULL},
+        {"admin.p.example", NULL, E_ROUTE_UNKNOWN, 0, NULL, NULL},
+        {"p.example", NULL, E_ROUTE_UNKNOWN, 0, NULL, NULL},
+        {"a.b.p.example", NULL, E_BAD_REQUEST, 0, NULL, NULL},
+        {"0-" ID ".p.example", NULL, E_BAD_PORT, 0, NULL, NULL},
+        {"49983-" ID ".p.example", NULL, E_FORBIDDEN, 49983, ID, NULL},
+        {"3000-" ID ".p.example", "8000-" ID ".p.example", E_MISDIRECTED, 0,
+         NULL, NULL},
+        {"3000-" ID ".p.example", "api.sandgate.localhost", E_MISDIRECTED, 0,
+         NULL, NULL},
+        {"api.sandgate.localhost", "3000-" ID ".p.example", E_MISDIRECTED, 0,
+         NULL, NULL},
+    };
+
+    for (size_t i = 0; i < sizeof(hosts_of) / sizeof(*hosts_of); i++) {
+        struct request_head head = {.tls = true, .path = STR("/v1/x")};
+        struct route route;
+
+        head.host = str_of(hosts_of[i].host);
+        head.sni = str_of(hosts_of[i].sni ? hosts_of[i].sni : hosts_of[i].host);
+        head.target = head.path;
+        cr_expect_eq(route_find(&head, &both, &route), hosts_of[i].err, "%zu",
+                     i);
+        if (hosts_of[i].err == E_MISDIRECTED)
+            continue;
+        cr_expect_eq(route.class, CLASS_LINK, "%zu", i);
+        cr_expect_eq(route.port, hosts_of[i].port, "%zu", i);
+        cr_expect(str_eq(route.id, str_of(hosts_of[i].id)), "%zu", i);
+        cr_expect(str_eq(route.link, str_of(hosts_of[i].link)), "%zu", i);
+    }
+}
+
 Test(route, knows_a_preflight)
 {
     struct field at[] = {{STR("Access-Control-Request-Method"), STR("POST")}};

@@ -36,14 +36,17 @@ static unsigned count(struct str value)
 static void check_strip(struct str value)
 {
     struct buf rest, again;
+    unsigned taken;
 
     buf_init(&rest, 1 << 20);
     buf_init(&again, 1 << 20);
-    assert(preview_cookie_strip(value, &rest) == count(value));
+    /* What differs from our name in case only is taken out, too. */
+    taken = preview_cookie_strip(value, &rest);
+    assert(taken >= count(value));
     assert(count(buf_str(&rest)) == 0);
     assert(preview_cookie_strip(buf_str(&rest), &again) == 0);
     assert(str_eq(buf_str(&rest), buf_str(&again)));
-    if (count(value) == 0)
+    if (taken == 0)
         assert(str_eq(buf_str(&rest), value));
     buf_clear(&rest);
     buf_clear(&again);

@@ -1,7 +1,7 @@
 /* exchange.h - one request and its answer, moved step by step.
  *
  * For the files of gateway/ only: admit, run and carry each do one of its
- * states and know its struct; only exchange.c moves it. */
+ * states and know its struct; only course.c moves it. */
 #ifndef GATEWAY_EXCHANGE_H
 #define GATEWAY_EXCHANGE_H
 
@@ -56,18 +56,19 @@ struct exchange {
     enum state state;
     enum err why; /* first failure wins; E_OK while all is well */
     enum told told;
-    bool advancing;                  /* inside exchange_advance() */
-    bool again;                      /* an event came meanwhile */
-    unsigned facts;                  /* set of enum fact */
-    struct worker *worker;           /* borrowed */
-    struct list link;                /* worker's open or spare */
-    struct stream *stream;           /* owned: the client's */
-    unsigned paused;                 /* why it is not read; 0: it is */
-    const struct request_head *head; /* borrowed from stream */
-    struct conf *conf;               /* counted */
-    struct arena *arena;             /* owned, recycled */
-    struct timer timer;              /* recycled: lookup, then run */
-    int64_t lookup_until_ms;         /* 0: it has not begun to wait */
+    void (*advance)(struct exchange *x); /* the mover: course.c's */
+    bool advancing;                      /* inside exchange_advance() */
+    bool again;                          /* an event came meanwhile */
+    unsigned facts;                      /* set of enum fact */
+    struct worker *worker;               /* borrowed */
+    struct list link;                    /* worker's open or spare */
+    struct stream *stream;               /* owned: the client's */
+    unsigned paused;                     /* why it is not read; 0: it is */
+    const struct request_head *head;     /* borrowed from stream */
+    struct conf *conf;                   /* counted */
+    struct arena *arena;                 /* owned, recycled */
+    struct timer timer;                  /* recycled: lookup, then run */
+    int64_t lookup_until_ms;             /* 0: it has not begun to wait */
 
     struct route route;
     const struct op_row *row; /* static; NULL: none fits, or bytes are
@@ -100,11 +101,6 @@ struct exchange {
     uint64_t bytes_in, bytes_out;
 };
 
-/* A new request: the server's on_request.  Without memory it is answered 503
- * at once. */
-void exchange_begin(struct worker *w, struct stream *s,
-                    const struct request_head *head);
-
 /* Run steps until it waits for an event or has ended.  Every event notes what
  * came and then calls this; orders given inside may call back. */
 void exchange_advance(struct exchange *x);
@@ -130,10 +126,10 @@ void exchange_make_tokens(struct exchange *x);
 /* Name of the state it is in; static storage. */
 const char *exchange_state_name(const struct exchange *x);
 
-/* The worker ends: cut what is open, buried after the turn. */
-void exchange_drop_open(struct worker *w);
+/* The head of an answer goes out now with this status. */
+void exchange_note_head(struct exchange *x, int status);
 
-/* Give back the spare ones. */
-void exchange_drop_spare(struct worker *w);
+/* Is it for an app, and no operation? */
+bool exchange_is_passed(const struct exchange *x);
 
 #endif

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "gateway/access.h"
+#include "gateway/course.h"
 #include "gateway/exchange.h"
 #include "gateway/status.h"
 #include "gateway/worker.h"
@@ -344,7 +345,7 @@ static void on_request(void *arg, struct stream *s,
 {
     struct gateway *g = arg;
 
-    exchange_begin(&g->worker, s, head);
+    course_begin(&g->worker, s, head);
 }
 
 static void on_refused(void *arg, struct str peer, int status, enum err why)
@@ -514,7 +515,7 @@ void gateway_free(struct gateway **gp)
     if (!g)
         return;
     if (g->worker_made)
-        exchange_drop_open(&g->worker);
+        course_drop_open(&g->worker);
     status_free(&g->status);
     for (unsigned i = 0; i < g->listener_count; i++)
         listener_free(&g->listeners[i]);

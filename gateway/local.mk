@@ -6,6 +6,7 @@ noinst_LIBRARIES += %D%/libgateway.a
 	%D%/admit.h %D%/admit.c \
 	%D%/answer.h %D%/answer.c %D%/answer.def \
 	%D%/carry.h %D%/carry.c \
+	%D%/course.h %D%/course.c \
 	%D%/exchange.h %D%/exchange.c %D%/state.h \
 	%D%/forward_auth.h %D%/forward_auth.c \
 	%D%/gateway.c \
@@ -14,6 +15,6 @@ noinst_LIBRARIES += %D%/libgateway.a
 	%D%/preview_fields.h %D%/preview_fields.c \
 	%D%/preview_gate.h %D%/preview_gate.c \
 	%D%/route.h %D%/route.c \
-	%D%/run.h %D%/run.c \
+	%D%/run.h %D%/run.c %D%/run_call.h %D%/run_call.c \
 	%D%/status.h %D%/status.c \
 	%D%/worker.h %D%/worker.c

@@ -14,154 +14,14 @@
 #include "base/random.h"
 #include "gateway/admit.h"
 #include "gateway/exchange.h"
+#include "gateway/run_call.h"
 #include "gateway/worker.h"
-
-/* Events that are owed to the operation. */
-enum owe {
-    OWE_BEGIN = 1 << 0,
-    OWE_GONE = 1 << 1,
-    OWE_RESULT = 1 << 2,
-    OWE_ROOM = 1 << 3,
-    OWE_TIME = 1 << 4,
-    OWE_DONE = 1 << 5, /* not an event: a whole answer was said */
-    OWE_CLIENT_END = 1 << 6
-};
-
-/* What must have room before the sources are read on. */
-enum wait {
-    WAIT_SAY = 1 << 0, /* the client */
-    WAIT_SEND = 1 << 1 /* the call's request body */
-};
 
 /* Memory that a recycled exchange keeps. */
 #define KEEP_BYTES 65536
 /* Of a body that is too big so much is read and thrown away before that is
  * told: a client that still sends does not read the answer. */
 #define DROP_MAX ((uint64_t)1 << 20)
-/* Header fields of a call's answer. */
-#define CALL_ARENA_MAX ((size_t)256 << 10)
-
-/* ---- calls ---- */
-
-static void drop_call(struct run *r)
-{
-    live_call_free(&r->call);
-    r->call_state = RUN_NO_CALL;
-    r->call_paused = false;
-    r->blocked &= ~(unsigned)WAIT_SEND;
-}
-
-static void on_call_head(void *arg, const struct answer_head *head)
-{
-    struct exchange *x = arg;
-    struct run *r = &x->run;
-    enum err err = E_OK;
-
-    r->call_status = head->status;
-    r->call_fields = (struct fields){0};
-    arena_reset(r->call_arena);
-    for (unsigned i = 0; i < head->fields.count && err == E_OK; i++)
-        err = fields_add(&r->call_fields, r->call_arena,
-                         arena_copy(r->call_arena, head->fields.at[i].name),
-                         arena_copy(r->call_arena, head->fields.at[i].value));
-    if (err) {
-        exchange_fail(x, err);
-        return;
-    }
-    r->call_state = r->call_collects ? RUN_CALL_OPEN : RUN_CALL_HEAD;
-    exchange_advance(x);
-}
-
-static void end_call(struct exchange *x, enum err why)
-{
-    struct run *r = &x->run;
-
-    live_call_free(&r->call);
-    r->call_paused = false;
-    r->call_err = why;
-    r->call_state = RUN_CALL_ENDED;
-    r->blocked &= ~(unsigned)WAIT_SEND;
-    exchange_advance(x);
-}
-
-static void on_call_piece(void *arg, struct str piece)
-{
-    struct exchange *x = arg;
-    struct run *r = &x->run;
-
-    if (r->call_collects) {
-        buf_put(&r->answer, piece);
-        if (r->answer.failed)
-            end_call(x, E_TOO_BIG);
-        return;
-    }
-    r->piece = piece;
-    r->piece_from = FROM_CALL;
-    exchange_advance(x);
-    r->piece = STR_NONE;
-}
-
-static void on_call_end(void *arg)
-{
-    end_call(arg, E_OK);
-}
-
-static void on_call_cut(void *arg, enum err why)
-{
-    end_call(arg, why);
-}
-
-static void on_call_room(void *arg)
-{
-    struct exchange *x = arg;
-
-    x->run.blocked &= ~(unsigned)WAIT_SEND;
-    exchange_advance(x);
-}
-
-static const struct call_events call_events = {
-    on_call_head, on_call_piece, on_call_end, on_call_cut, on_call_room};
-
-static enum state do_call(struct exchange *x, const struct want *w)
-{
-    struct run *r = &x->run;
-    enum err err = E_OK;
-
-    drop_call(r);
-    r->call_collects = w->call.collect;
-    buf_empty(&r->answer);
-    r->answer.max = w->call.limit;
-    r->from = w->from;
-    if (!r->call_arena)
-        err = arena_new(CALL_ARENA_MAX, &r->call_arena);
-    if (err == E_OK)
-        err = live_call_start(x->worker->live, x->record, &w->call,
-                              &call_events, x, &r->call);
-    r->call_state = err ? RUN_CALL_ENDED : RUN_CALL_SENT;
-    r->call_err = err;
-    /* There is room for the first WANT_SEND. */
-    if (w->call.send && w->from == 0 && !err)
-        r->owed |= OWE_ROOM;
-    return X_RUN;
-}
-
-static enum state do_send(struct exchange *x, const struct want *w)
-{
-    struct run *r = &x->run;
-
-    r->from = w->from;
-    if (w->from == 0)
-        r->owed |= OWE_ROOM;
-    if (!r->call) {
-        r->from |= FROM_CALL; /* it has ended: nothing else can come */
-        return X_RUN;
-    }
-    if (w->send.n && !live_call_say(r->call, w->send))
-        r->blocked |= WAIT_SEND;
-    if (w->send_end)
-        live_call_say_end(r->call);
-    return X_RUN;
-}
 
 /* ---- live objects and jobs ---- */
 
@@ -475,9 +335,9 @@ static enum state perform(struct exchange *x, const struct want *w)
     case WANT_BODY:
         return do_body(x);
     case WANT_CALL:
-        return do_call(x, w);
+        return run_call_begin(x, w);
     case WANT_SEND:
-        return do_send(x, w);
+        return run_call_send(x, w);
     case WANT_JOB:
         return do_job(x, w);
     case WANT_LIVE:
@@ -754,7 +614,7 @@ void run_release(struct exchange *x)
     if (r->op.row)
         op_end(&r->op);
     r->op.row = NULL;
-    drop_call(r);
+    run_call_drop(r);
     subscription_free(&r->order);
     subscription_free(&r->sub);
     job_leave(&r->waiter);

@@ -23,12 +23,29 @@ enum run_call {
     RUN_CALL_ENDED, /* its end is to be told: why E_OK, or its cut */
 };
 
+/* Events that are owed to the operation. */
+enum owe {
+    OWE_BEGIN = 1 << 0,
+    OWE_GONE = 1 << 1,
+    OWE_RESULT = 1 << 2,
+    OWE_ROOM = 1 << 3,
+    OWE_TIME = 1 << 4,
+    OWE_DONE = 1 << 5, /* not an event: a whole answer was said */
+    OWE_CLIENT_END = 1 << 6
+};
+
+/* What must have room before the sources are read on. */
+enum wait {
+    WAIT_SAY = 1 << 0, /* the client */
+    WAIT_SEND = 1 << 1 /* the call's request body */
+};
+
 /* Inside the exchange; zero when it begins. */
 struct run {
     struct op op;
     unsigned from;    /* enum op_from: sources that are heard */
-    unsigned blocked; /* WAIT_SAY, WAIT_SEND of run.c */
-    unsigned owed;    /* OWE_... of run.c: events to be told */
+    unsigned blocked; /* set of enum wait */
+    unsigned owed;    /* set of enum owe */
     int64_t wake_ms;  /* OP_TIME is wanted then; 0 not */
     int64_t armed_ms; /* when the timer looks; 0 not armed */
     struct str piece; /* a piece to be told now; absent if none */

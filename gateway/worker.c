@@ -2,6 +2,7 @@
 #include "gateway/worker.h"
 
 #include "base/random.h"
+#include "gateway/course.h"
 #include "gateway/exchange.h"
 
 enum err worker_init(struct worker *w, struct loop *loop, struct store *store,
@@ -32,7 +33,7 @@ void worker_set_conf(struct worker *w, struct conf *conf)
 
 void worker_clear(struct worker *w)
 {
-    exchange_drop_spare(w);
+    course_drop_spare(w);
     auth_limiter_free(&w->limiter);
     arena_free(&w->scratch);
     conf_unref(&w->conf);

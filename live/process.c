@@ -60,6 +60,30 @@ void process_drop(struct process *p)
     loop_bury(p->table->ls->live->loop, bury, p);
 }
 
+static void bury_table(void *what)
+{
+    struct process_table *t = what;
+
+    buf_clear(&t->out);
+    arena_free(&t->scratch);
+    mem_free(t);
+}
+
+void process_table_settle(struct process_table *t)
+{
+    struct live_sandbox *ls = t->ls;
+
+    if (!ls || !list_empty(&t->processes) || !list_empty(&t->loose) ||
+        !list_empty(&t->orders))
+        return;
+    t->ls = NULL;
+    loop_bury(ls->live->loop, bury_table, t);
+    if (ls->processes == t) {
+        ls->processes = NULL;
+        live_sandbox_settle(ls);
+    }
+}
+
 /* Drop it and, with the last, its table. */
 static void drop(struct process *p)
 {

@@ -77,9 +77,6 @@ void process_flow(struct process *p);
 /* It is taken off its table; its followers must be gone. */
 void process_drop(struct process *p);
 
-/* process_table.c's: the owner of every follower. */
-extern const struct follower_owner process_owner;
-
 /* Something went away: free the table when it holds nothing. */
 void process_table_settle(struct process_table *t);
 

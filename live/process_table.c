@@ -27,30 +27,6 @@ struct process_inquiry {
 
 /* ---- the table ---- */
 
-static void bury_table(void *what)
-{
-    struct process_table *t = what;
-
-    buf_clear(&t->out);
-    arena_free(&t->scratch);
-    mem_free(t);
-}
-
-void process_table_settle(struct process_table *t)
-{
-    struct live_sandbox *ls = t->ls;
-
-    if (!ls || !list_empty(&t->processes) || !list_empty(&t->loose) ||
-        !list_empty(&t->orders))
-        return;
-    t->ls = NULL;
-    loop_bury(ls->live->loop, bury_table, t);
-    if (ls->processes == t) {
-        ls->processes = NULL;
-        live_sandbox_settle(ls);
-    }
-}
-
 MUST_USE static enum err table_of(struct live_sandbox *ls,
                                   struct process_table **out)
 {
@@ -116,7 +92,7 @@ static void on_gone(struct follower *f)
     process_table_settle(f->table);
 }
 
-const struct follower_owner process_owner = {on_flow, on_gone};
+static const struct follower_owner process_owner = {on_flow, on_gone};
 
 static void on_refused(void *arg)
 {

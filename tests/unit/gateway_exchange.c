@@ -3,6 +3,7 @@
 
 #include "auth/token.h"
 #include "base/mem.h"
+#include "gateway/course.h"
 #include "tests/unit/gateway_fake.h"
 
 TestSuite(exchange, .init = fake_start, .fini = fake_stop);
@@ -450,7 +451,7 @@ Test(exchange, survives_without_memory)
 {
     want_credential(CREDENTIAL_KEY);
     for (long n = 0; n < 12; n++) {
-        exchange_drop_spare(&fake.worker);
+        course_drop_spare(&fake.worker);
         mem_refuse(n);
         fake_request("GET " API " /sandboxes\nX-API-Key: " FAKE_KEY, 0);
         mem_refuse(-1);

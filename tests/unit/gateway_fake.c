@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "gateway/course.h"
 
 /* Stand-ins for what the lower layers hide. */
 struct stream {
@@ -93,7 +94,7 @@ void fake_stop(void)
 {
     const struct sandbox *s = fake.sandbox;
 
-    exchange_drop_open(&fake.worker);
+    course_drop_open(&fake.worker);
     fake_turn();
     worker_clear(&fake.worker);
     sandbox_unref(&s);
@@ -142,7 +143,7 @@ void fake_request(const char *text, int64_t length)
         head->expects |= str_ieq(name, STR("expect"));
         head->upgrade |= str_ieq(name, STR("upgrade"));
     }
-    exchange_begin(&fake.worker, s, head);
+    course_begin(&fake.worker, s, head);
 }
 
 /* ---- events ---- */

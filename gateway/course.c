@@ -311,11 +311,14 @@ static void on_gone(void *arg, enum err why)
     struct exchange *x = arg;
 
     x->facts |= FACT_GONE;
+    if (why != E_SLOW && why != E_BAD_REQUEST)
+        why = E_GONE_CLIENT;
+    else if (x->told == TOLD_NOTHING)
+        x->status = why == E_SLOW ? 408 : 400; /* net has said it */
     if (x->state == X_RUN && x->row && x->row->gone == GONE_TELL)
-        run_client_gone(x);
+        run_client_gone(x, why);
     else
-        exchange_fail(x, why == E_SLOW || why == E_BAD_REQUEST ? why
-                                                               : E_GONE_CLIENT);
+        exchange_fail(x, why);
 }
 
 static void on_room(void *arg)

@@ -22,6 +22,9 @@
 /* Of a body that is too big so much is read and thrown away before that is
  * told: a client that still sends does not read the answer. */
 #define DROP_MAX ((uint64_t)1 << 20)
+/* A body of the control plane must come this fast.  Source: threats.md E-02. */
+#define BODY_FIRST_MS 15000
+#define BODY_RATE 1024 /* bytes a second */
 
 /* ---- live objects and jobs ---- */
 
@@ -219,6 +222,8 @@ static enum state do_body(struct exchange *x)
     r->from = 0;
     r->collecting = true;
     r->body.max = max;
+    if (x->route.class == CLASS_API || x->route.class == CLASS_NATIVE)
+        stream_limit_body(x->stream, BODY_FIRST_MS, BODY_RATE);
     if (x->head->length <= 0 || (uint64_t)x->head->length <= max)
         return X_RUN;
     if (!(x->facts & FACT_CONTINUED) ||
@@ -552,7 +557,7 @@ void run_client_piece(struct exchange *x, struct str piece)
         exchange_fail(x, E_TOO_BIG);
 }
 
-void run_client_gone(struct exchange *x)
+void run_client_gone(struct exchange *x, enum err why)
 {
     struct run *r = &x->run;
 
@@ -560,7 +565,7 @@ void run_client_gone(struct exchange *x)
     r->blocked &= ~(unsigned)WAIT_SAY;
     /* A body that will not be complete is not waited for. */
     if (r->collecting && !(x->facts & FACT_BODY_ENDED))
-        exchange_fail(x, E_GONE_CLIENT);
+        exchange_fail(x, why);
     else
         exchange_advance(x);
 }

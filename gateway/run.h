@@ -87,7 +87,7 @@ void run_begin(struct exchange *x);
 
 /* What the client does. */
 void run_client_piece(struct exchange *x, struct str piece);
-void run_client_gone(struct exchange *x);
+void run_client_gone(struct exchange *x, enum err why);
 void run_client_room(struct exchange *x);
 
 /* The exchange's timer. */

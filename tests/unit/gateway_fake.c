@@ -168,6 +168,11 @@ void fake_gone(void)
     fake.stream->events->on_gone(fake.stream->arg, E_GONE_CLIENT);
 }
 
+void fake_lost(enum err why)
+{
+    fake.stream->events->on_gone(fake.stream->arg, why);
+}
+
 void fake_room(void)
 {
     fake.full = false;
@@ -294,6 +299,12 @@ void stream_continue(struct stream *s)
 {
     (void)s;
     TELL("continue; ");
+}
+
+void stream_limit_body(struct stream *s, int64_t first_ms, uint64_t rate)
+{
+    (void)s;
+    TELL("limit %d %u; ", (int)first_ms, (unsigned)rate);
 }
 
 static void tell_fields(const struct fields *f)

@@ -77,6 +77,7 @@ const char *fake_said(void);
 void fake_client(const char *piece);
 void fake_client_end(void);
 void fake_gone(void);
+void fake_lost(enum err why); /* the body was too slow, or is broken */
 void fake_room(void);
 void fake_done(void);
 void fake_call_head(int status, int64_t length);

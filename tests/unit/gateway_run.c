@@ -113,6 +113,19 @@ Test(run, refuses_a_body_over_its_limit)
     cr_expect_str_eq(fake_said(), "BEGIN; continue; resume 4; ");
 }
 
+Test(run, lets_no_body_of_the_control_plane_come_slowly)
+{
+    PLAY({.kind = WANT_BODY}, DONE);
+    fake.row.gone = GONE_TELL;
+    fake_request("POST " API " /sandboxes\nX-API-Key: " FAKE_KEY, 4);
+    cr_expect_str_eq(fake_said(), "BEGIN; limit 15000 1024; resume 4; ");
+    fake_client("ab");
+    fake_lost(E_SLOW);
+    /* net has answered: nothing is said, and no job begins. */
+    cr_expect_str_eq(fake_said(), "op end; free; ");
+    cr_expect_eq(fake.worker.metrics.requests[CLASS_API][4], 1);
+}
+
 Test(run, collects_an_answer)
 {
     PLAY({.kind = WANT_CALL,

@@ -15,12 +15,17 @@ enum known {
     NOMINATES = 1 << 3,    /* Connection itself */
     COOKIE = 1 << 4,       /* Set-Cookie: loses its Domain */
     CODING = 1 << 5,       /* Accept-Encoding */
-    UPGRADE = 1 << 6       /* kept with 101 */
+    UPGRADE = 1 << 6,      /* kept with 101 */
+    OURS = 1 << 7,         /* what no one but we may say */
+    REQUEST_ID = 1 << 8
 };
 
 #define HOP (DROP_REQUEST | DROP_ANSWER)
 /* Ours to say: the client's is never believed. */
 #define FORWARDING (DROP_REQUEST | PROTECTED)
+
+/* So often may a request come back to us.  Source: threats.md U-03. */
+#define HOPS_MAX 3
 
 #define LENGTH_MAX 24
 #define SAME_LENGTH_MAX 6
@@ -43,6 +48,7 @@ static const struct name names[LENGTH_MAX + 1][SAME_LENGTH_MAX] = {
     [9] = {{STR("x-api-key"), PROTECTED}, {STR("forwarded"), FORWARDING}, {STR("x-real-ip"), FORWARDING}},
     [10] = {{STR("connection"), HOP | NOMINATES}, {STR("keep-alive"), HOP}, {STR("set-cookie"), COOKIE}},
     [11] = {{STR("x-client-ip"), FORWARDING}},
+    [12] = {{STR("x-request-id"), REQUEST_ID}},
     [13] = {{STR("authorization"), PROTECTED}},
     [14] = {{STR("content-length"), HOP | PROTECTED}, {STR("true-client-ip"), FORWARDING},
             {STR("x-access-token"), PROTECTED}, {STR("e2b-sandbox-id"), FORWARDING}},
@@ -83,7 +89,7 @@ static unsigned know(struct str name)
     /* Everything of ours, both ways: threats.md X-02. */
     if (name.n >= 10 && fold(name.p[0]) == 'x' &&
         same_name(STR("x-sandgate"), str_from(name.p, 10)))
-        return HOP;
+        return HOP | OURS;
     if (name.n > LENGTH_MAX)
         return 0;
     for (n = names[name.n]; n < names[name.n] + SAME_LENGTH_MAX && n->what; n++)
@@ -151,8 +157,18 @@ static bool carries_secret(const struct hygiene *h, struct str value)
     return looks_secret(value) && h->is_secret(h->arg, value);
 }
 
+/* How often the request has been here, by what we said when it left. */
+static void count_hops(struct field field, unsigned *hops)
+{
+    uint64_t n;
+
+    if (str_ieq(field.name, STR("x-sandgate-hop")) &&
+        str_u64(field.value, UINT64_MAX, &n) && n > *hops)
+        *hops = n > HOPS_MAX ? HOPS_MAX + 1 : (unsigned)n;
+}
+
 /* Room for all that came and what is added. */
-#define ADDED_MAX 4
+#define ADDED_MAX 5
 
 MUST_USE static enum err make_room(struct arena *a, unsigned count,
                                    struct fields *out)
@@ -171,9 +187,11 @@ static void put(struct fields *out, struct str name, struct str value)
 enum err hygiene_request(const struct hygiene *h, struct arena *a,
                          struct fields *out)
 {
+    static const struct str hop[] = {STR("1"), STR("2"), STR("3"), STR("4")};
     const struct fields *f = &h->head->fields;
     struct nominated nominated;
     bool encoding = h->encoding;
+    unsigned hops = 0;
     enum err err = read_nominated(f, &nominated);
 
     if (err == E_OK)
@@ -184,21 +202,28 @@ enum err hygiene_request(const struct hygiene *h, struct arena *a,
         struct field field = f->at[i];
         unsigned what = know(field.name);
 
-        if (what && memchr(field.name.p, '_', field.name.n)) {
+        if (what && !(what & OURS) && memchr(field.name.p, '_', field.name.n)) {
             if (what & PROTECTED)
                 return E_BAD_REQUEST; /* threats.md X-04 */
             what = 0;
         }
+        if (what & OURS)
+            count_hops(field, &hops);
         if (what & DROP_REQUEST || is_nominated(&nominated, field.name) ||
             carries_secret(h, field.value))
             continue;
         encoding = encoding && !(what & CODING);
+        if (what & REQUEST_ID)
+            field.value = h->id;
         put(out, field.name, field.value);
     }
+    if (hops > HOPS_MAX)
+        return E_LOOP;
     put(out, STR("X-Forwarded-For"), h->head->peer);
     put(out, STR("X-Forwarded-Host"), h->host);
     put(out, STR("X-Forwarded-Proto"),
         h->head->tls ? STR("https") : STR("http"));
+    put(out, STR("X-Sandgate-Hop"), hop[hops]);
     if (encoding)
         put(out, STR("Accept-Encoding"), STR("identity"));
     return E_OK;

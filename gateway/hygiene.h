@@ -18,6 +18,7 @@ struct hygiene {
     const struct request_head *head;
     struct str host; /* X-Forwarded-Host */
     bool encoding;   /* add Accept-Encoding: identity when there is none */
+    struct str id;   /* X-Request-Id, if the client has sent one */
     /* Is this value a secret of ours?  Asked of values that have the form of
      * one only. */
     bool (*is_secret)(void *arg, struct str value);
@@ -27,9 +28,9 @@ struct hygiene {
 /*
  * The fields to send, in the arena: without hop-by-hop, routing and
  * forwarding fields, and without our secrets by value; X-Forwarded-For, -Host
- * and -Proto set anew.
+ * and -Proto and the count of its ways through here set anew.
  * Errors: E_BAD_REQUEST (Connection names a protected field; a name with _
- * that would be read as a protected one), E_NOMEM.
+ * that would be read as a protected one), E_LOOP, E_NOMEM.
  * Source: threats.md 2.7.
  */
 MUST_USE enum err hygiene_request(const struct hygiene *h, struct arena *a,

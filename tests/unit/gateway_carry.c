@@ -9,7 +9,7 @@ TestSuite(carry, .init = fake_start, .fini = fake_stop);
 #define PORT "3000-" FAKE_ID ".sandgate.localhost"
 #define SENT \
     "X-Forwarded-For=192.0.2.1 X-Forwarded-Host=" PORT " X-Forwarded-Proto=" \
-    "http"
+    "http X-Sandgate-Hop=1"
 #define CLOSED \
     "all 502 {\"sandboxId\":\"" FAKE_ID \
     "\",\"message\":\"The sandbox is running but port is not " \
@@ -221,6 +221,32 @@ Test(carry, names_the_sandbox_when_it_was_called_by_header)
     cr_expect_str_eq(fake_said(),
                      "find 3000; start GET 127.0.0.1:4000 / host=" PORT
                      " length=-2 idempotent " SENT "; ");
+}
+
+Test(carry, ends_a_circle_through_the_gateway)
+{
+    fake_request("GET " PORT " /\nX-Sandgate-Hop: 3", 0);
+    cr_expect(strstr(fake_said(), " X-Sandgate-Hop=4; "));
+    fake_gone();
+    fake_turn();
+    fake_said();
+    fake_request("GET " PORT " /\nX-Sandgate-Hop: 4", 0);
+    cr_expect_str_eq(
+        fake_said(),
+        "find 3000; port left; all 508 {\"sandboxId\":\"" FAKE_ID
+        "\",\"message\":\"The request goes in a circle: it has come through "
+        "this gateway too often\",\"code\":508}; free; ");
+}
+
+Test(carry, gives_the_app_a_harmless_request_id_only)
+{
+    fake_request("GET " PORT " /\nX-Request-Id: a-1", 0);
+    cr_expect(strstr(fake_said(), " X-Request-Id=a-1 "));
+    fake_gone();
+    fake_turn();
+    fake_said();
+    fake_request("GET " PORT " /\nX-Request-Id: a\"b", 0);
+    cr_expect_not(strstr(fake_said(), "a\"b"));
 }
 
 Test(carry, tells_what_the_way_to_the_port_said)

@@ -52,9 +52,11 @@ static bool never(void *arg, struct str value)
     return false;
 }
 
-#define OURS \
+#define FORWARDED \
     "X-Forwarded-For: 192.0.2.1\nX-Forwarded-Host: h\nX-Forwarded-Proto: " \
     "https\n"
+#define HOP(n) "X-Sandgate-Hop: " n "\n"
+#define OURS FORWARDED HOP("1")
 
 Test(hygiene, sends_what_is_the_apps)
 {
@@ -94,13 +96,25 @@ Test(hygiene, sends_what_is_the_apps)
          E_BAD_REQUEST},
         {"underscore of another name", "lang_version: 3\nkeep_alive: 1\n",
          "lang_version: 3\nkeep_alive: 1\n" OURS, E_OK},
+        {"harmless request id", "X-Request-ID: a-1\n",
+         "X-Request-ID: id-of-ours\n" OURS, E_OK},
+        {"our count of hops", "X-Sandgate-Hop: x\nx-sandgate_hop: 9\n", OURS,
+         E_OK},
+        {"round again", "X-Sandgate-Hop: 2\nx-SANDGATE-hop: 1\n",
+         FORWARDED HOP("3"), E_OK},
+        {"round for the last time", "X-Sandgate-Hop: 3\n", FORWARDED HOP("4"),
+         E_OK},
+        {"in a circle", "X-Sandgate-Hop: 4\n", "", E_LOOP},
+        {"in a large circle", "X-Sandgate-Hop: 18446744073709551615\n", "",
+         E_LOOP},
         {"encoding kept", "Accept-Encoding: br\n", "Accept-Encoding: br\n" OURS,
          E_OK},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         struct request_head head = {.peer = STR("192.0.2.1"), .tls = true};
-        struct hygiene h = {&head, STR("h"), false, never, NULL};
+        struct hygiene h = {&head, STR("h"), false, STR("id-of-ours"),
+                            never, NULL};
         struct fields out = {0};
 
         head.fields = read_fields(rows[i].in);

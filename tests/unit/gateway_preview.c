@@ -13,7 +13,7 @@
 #define HOST "3000-" FAKE_ID ".p.example"
 #define SENT \
     "X-Forwarded-For=192.0.2.1 X-Forwarded-Host=" HOST " X-Forwarded-Proto=" \
-    "http"
+    "http X-Sandgate-Hop=1"
 #define NAVIGATES "\nSec-Fetch-Mode: navigate\nUser-Agent: Mozilla/5.0"
 #define FORGET \
     "Set-Cookie=" PREVIEW_COOKIE "=; Path=/; HttpOnly; Secure; " \

@@ -156,6 +156,12 @@ _Static_assert(sizeof(steps) / sizeof(*steps) == X_END + 1, "a row per state");
 
 /* ---- the end ---- */
 
+/* A host that names a link only shows no more to whom it does not admit. */
+static bool is_opaque(const struct exchange *x)
+{
+    return x->route.link.p && !(x->visit && x->visit->admitted);
+}
+
 static void answer_failure(struct exchange *x)
 {
     struct answer_request r = {
@@ -164,8 +170,8 @@ static void answer_failure(struct exchange *x)
         .page = answer_for_browser(&x->head->fields),
         .cors = !exchange_is_passed(x),
         .effect = x->facts & FACT_EFFECT,
-        .sandbox_id = x->route.id,
-        .port = x->route.port,
+        .sandbox_id = is_opaque(x) ? STR_NONE : x->route.id,
+        .port = is_opaque(x) ? 0 : x->route.port,
         .host = x->head->host,
         .back = &x->back,
         .path = x->head->path,

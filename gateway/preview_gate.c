@@ -109,26 +109,51 @@ static enum state send_to(struct exchange *x, int status, struct str location)
     return X_FAIL;
 }
 
+/* The target without its token, when it is one of this very host; absent
+ * with *err else. */
+static struct str clean_target(struct exchange *x, enum err *err)
+{
+    struct str location = STR_NONE;
+    struct buf b;
+
+    buf_init(&b, TARGET_MAX);
+    *err = preview_target_location(x->head->target, &b);
+    if (*err == E_OK)
+        location = arena_copy(x->arena, buf_str(&b));
+    buf_clear(&b);
+    if (*err == E_OK && !location.p)
+        *err = E_NOMEM;
+    if (*err == E_BAD_REQUEST)
+        x->detail = STR("The address cannot be redirected to");
+    return location;
+}
+
 /* First visit: the cookie, and the address without the token. */
 static enum state redirect(struct exchange *x)
 {
     bool plain =
         x->head->method == METHOD_GET || x->head->method == METHOD_HEAD;
-    struct str location = STR_NONE;
-    struct buf b;
-    enum err err = add_cookie(x, &x->visit->link);
+    enum err err;
+    struct str location = clean_target(x, &err);
 
-    buf_init(&b, TARGET_MAX);
     if (err == E_OK)
-        err = preview_target_location(x->head->target, &b);
-    if (err == E_OK)
-        location = arena_copy(x->arena, buf_str(&b));
-    buf_clear(&b);
+        err = add_cookie(x, &x->visit->link);
     if (err == E_OK)
         return send_to(x, plain ? 302 : 307, location);
-    if (err == E_BAD_REQUEST)
-        x->detail = STR("The address cannot be redirected to");
-    x->back.count = 0;
+    x->why = err;
+    return X_FAIL;
+}
+
+/* The same address once more, without the cookie of old. */
+static enum state come_again(struct exchange *x)
+{
+    enum err err;
+
+    (void)clean_target(x, &err);
+    if (err == E_OK)
+        err = add_cookie(x, NULL);
+    if (err == E_OK)
+        return send_to(x, 302, x->head->target);
     x->why = err;
     return X_FAIL;
 }
@@ -149,8 +174,7 @@ static bool cookie_is_in_the_way(const struct exchange *x,
 {
     return v->source == PREVIEW_OF_COOKIE && brings_token(x) &&
            x->head->method == METHOD_GET && preview_fields_navigates(x->head) &&
-           x->head->target.p[0] == '/' && v->err != E_STORE &&
-           v->err != E_NOMEM && v->err != E_ORIGIN;
+           v->err != E_STORE && v->err != E_NOMEM && v->err != E_ORIGIN;
 }
 
 static enum err refused(struct exchange *x, const struct preview_verdict *v)
@@ -266,10 +290,8 @@ static enum state judge(struct exchange *x)
     enum err err;
 
     preview_check(&r, &x->conf->preview, &v);
-    if (v.err && cookie_is_in_the_way(x, &v)) {
-        err = add_cookie(x, NULL);
-        return err ? fail(x, err) : send_to(x, 302, x->head->target);
-    }
+    if (v.err && cookie_is_in_the_way(x, &v))
+        return come_again(x);
     if (v.err == E_TOKEN_MISSING && x->route.preflight &&
         is_siblings(x, fields_get(&x->head->fields, STR("origin"))))
         return say_preflight(x);

@@ -366,6 +366,29 @@ def the_kill_switch(way, box):
     equal(way.ask("GET", path, host, BROWSER).status, 302)
 
 
+def the_kill_switch_from_the_command_line(way, box):
+    link, host, path = mint(way, box)
+    opened = WebSocket(way, host, headers={"Authorization": f"Bearer {token_of(path)}"})
+    equal(opened.status, 101)
+    start = time.monotonic()
+    subprocess.run([parts.PROGRAM, "link", "revoke", link, "-c", wire.CONFIG], check=True, capture_output=True)
+    equal(opened.receive(), (None, b""))
+    true(time.monotonic() - start < 1.5, f"{time.monotonic() - start:.2f} s")
+    opened.close()
+
+
+def opaque_links(way, box):
+    link, host, path = mint(way, box, opaque=True)
+    equal(host, f"{link}.{way.preview}")
+    clean, cookie = enter(way, host, path)
+    equal((clean, way.ask("GET", "/echo", host, {"Cookie": cookie}).status), ("/", 200))
+    for headers in (BROWSER, {}):
+        answer = way.ask("GET", "/", host, headers)
+        equal(answer.status, 401)
+        true(box["sandboxID"].encode() not in answer.body, answer.body)
+    equal(wire.error_body(way.ask("GET", path, way.preview_host(box, 8000)), 403)["error_code"], "TOKEN_WRONG_TARGET")
+
+
 def links_are_listed(way, box):
     link, host, path = mint(way, box)
     for _ in range(3):
@@ -488,6 +511,7 @@ def first_steps_are_counted():
 CARRYING = (raw_paths, fields_of_a_request, fields_of_an_answer, heads_and_ranges, events_at_once, uploads, downloads, cuts_are_cuts,
             websockets, closed_ports, many_at_once)
 LINKS = (a_first_visit, programs_are_not_redirected, links_that_do_not_count, scopes, websockets_by_cookie, the_kill_switch,
+         the_kill_switch_from_the_command_line, opaque_links,
          links_are_listed, search_engines_are_told, links_by_the_shared_secret)
 main = Way()
 over = OtherWay()

@@ -2,8 +2,8 @@
 if FUZZERS
 EXTRA_PROGRAMS += %D%/fuzz_route
 %C%_fuzz_route_SOURCES = %D%/route.c
-%C%_fuzz_route_LDADD = gateway/libgateway.a model/libmodel.a base/libbase.a \
-	$(BASE_LIBS)
+%C%_fuzz_route_LDADD = gateway/libgateway.a preview/libpreview.a \
+	conf/libconf.a model/libmodel.a base/libbase.a $(CONF_LIBS) $(BASE_LIBS)
 %C%_fuzz_route_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 endif
 

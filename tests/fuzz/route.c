@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "gateway/route.h"
+#include "model/link.h"
 #include "model/sandbox.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -18,7 +19,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                   STR("::1")};
     static const struct conf conf = {.domain = STR("sandgate.localhost"),
                                      .direct_hosts = direct,
-                                     .direct_host_count = 3};
+                                     .direct_host_count = 3,
+                                     .preview = {.domain = STR("p.example")}};
     struct str rest = str_from((const char *)data, size);
     struct request_head head = {.method = METHOD_GET};
     struct field at[FIELDS_MAX];
@@ -40,13 +42,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     err = route_find(&head, &conf, &route);
     assert(route.port <= 65535);
-    assert(!route.id.p || (route.native ? sandbox_native_id_ok(route.id)
-                                        : sandbox_id_ok(route.id)));
+    assert(!route.id.p || (route.native || route.class == CLASS_LINK
+                               ? sandbox_native_id_ok(route.id)
+                               : sandbox_id_ok(route.id)));
     assert((route.class == CLASS_ENVD) == (route.port == ROUTE_PORT_ENVD) ||
-           route.preflight || route.native);
+           route.preflight || route.native || route.class == CLASS_LINK);
     assert(err != E_OK || route.class == CLASS_API ||
-           route.class == CLASS_NATIVE || route.id.p || route.preflight ||
-           route.native);
+           route.class == CLASS_NATIVE || route.id.p || route.link.p ||
+           route.preflight || route.native);
+    assert(err != E_OK || route.class != CLASS_LINK || !route.port ||
+           link_port_ok(route.port));
     assert(!route.native || (route.path.n && route.path.p[0] == '/'));
     assert(err != E_OK || route.class != CLASS_ENVD ||
            route_check_control(head.path) == E_OK);

@@ -220,6 +220,11 @@ Test(preview, takes_an_old_cookie_out_of_a_new_links_way)
     said = ask("GET " HOST " /a?token=%t\nCookie: " PREVIEW_COOKIE
                "=%c" NAVIGATES);
     EXPECT_STARTS(said, "all 302 " FORGET " Location=/a?token=sgl1_");
+    /* Nowhere but to this host. */
+    EXPECT_STARTS(ask("GET " HOST
+                      " //evil.example/?token=%t\nCookie: " PREVIEW_COOKIE
+                      "=%c" NAVIGATES),
+                  "all 400 ");
     /* A program is told. */
     EXPECT_STARTS(
         ask("GET " HOST " /a?token=%t\nCookie: " PREVIEW_COOKIE "=%c"),
@@ -238,6 +243,16 @@ Test(preview, finds_the_port_that_a_link_is_for)
     fake_gone();
     EXPECT_STARTS(ask("GET link.example.org /?token=%t"),
                   "find 3000; start GET ");
+}
+
+Test(preview, says_nothing_of_what_an_opaque_host_hides)
+{
+    const char *said = ask("GET " LINK_ID ".p.example /" NAVIGATES);
+
+    EXPECT_STARTS(said, "all 401 ");
+    cr_expect_not(strstr(said, FAKE_ID) || strstr(said, "3000"), "%s", said);
+    said = ask("GET " LINK_ID ".p.example /");
+    cr_expect_not(strstr(said, FAKE_ID) || strstr(said, "3000"), "%s", said);
 }
 
 Test(preview, opens_no_port_that_is_not_an_apps)

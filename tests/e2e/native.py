@@ -8,7 +8,9 @@ import base64
 import json
 import os
 import re
+import select
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -491,44 +493,63 @@ def a_slow_reader_holds_the_program():
         sock.close()
 
 
-def messages(file):
-    """The Connect frames of the server's WebSocket messages, until it closes."""
-    while True:
-        head = file.read(2)
-        if len(head) < 2 or head[0] & 0x0f == 8:
-            return
-        size = head[1] & 0x7f
-        if size == 126:
-            size, = struct.unpack("!H", file.read(2))
-        elif size == 127:
-            size, = struct.unpack("!Q", file.read(8))
-        yield from frames(file.read(size))
+def both_ways(sock, data):
+    """Send data and read until the server's WebSocket close, in one thread (a
+    TLS socket of Python's is not for two): the messages' payloads."""
+    sock.setblocking(False)
+    view, have, at, found, until = memoryview(data), bytearray(), 0, [], time.monotonic() + 60
+    while time.monotonic() < until:
+        idle = True
+        if view:
+            try:
+                view, idle = view[sock.send(view[:1 << 16]):], False
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                pass
+        try:
+            piece = sock.recv(1 << 18)
+            true(piece, "cut")
+            have, idle = have + piece, False
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            pass
+        while len(have) - at >= 10:
+            if have[at] & 0x0f == 8:
+                return found
+            size, head = have[at + 1] & 0x7f, 2
+            if size == 126:
+                (size,), head = struct.unpack_from("!H", have, at + 2), 4
+            elif size == 127:
+                (size,), head = struct.unpack_from("!Q", have, at + 2), 10
+            if len(have) - at < head + size:
+                break
+            found.append(bytes(have[at + head:at + head + size]))
+            at += head + size
+        if len(have) - at >= 2 and have[at] & 0x0f == 8:
+            return found
+        have, at = have[at:], 0
+        if idle:
+            select.select([sock], [sock] if view else [], [], 1)
+    raise AssertionError("no close")
 
 
 def a_socket_carries_much_both_ways():
     data, size = os.urandom(8 << 20), 40000
     with created() as mine:
-        sock, file, answer = upgrade(mine.id)
+        sock, _, answer = upgrade(mine.id)
         equal((answer.status, answer.headers["sec-websocket-protocol"]), (101, "connect.sandbox.v1"))
 
-        def send(message):
-            part = frame(message)
-            sock.sendall(struct.pack("!BBH", 0x82, 0x80 | 126, len(part)) + b"\0\0\0\0" + part)
+        def message(content):
+            part = frame(content)
+            return struct.pack("!BBH", 0x82, 0x80 | 126, len(part)) + b"\0\0\0\0" + part
 
-        def feed():
-            for at in range(0, len(data), size):
-                send({"stdin": base64.b64encode(data[at:at + size]).decode()})
-
-        send({"open": {"command": f"head -c {len(data)} | tee /tmp/copy", "cwd": "/", "timeoutSeconds": 60}})
-        feeder = threading.Thread(target=feed)
-        feeder.start()
+        sent = [message({"open": {"command": f"head -c {len(data)} | tee /tmp/copy", "cwd": "/", "timeoutSeconds": 60}})]
+        sent += [message({"stdin": base64.b64encode(data[i:i + size]).decode()}) for i in range(0, len(data), size)]
         out, code = [], None
-        for _, message in messages(file):
-            if "stdout" in message:
-                out.append(base64.b64decode(message["stdout"]))
-            elif "exit" in message:
-                code = message["exit"].get("exitCode", 0)
-        feeder.join()
+        for payload in both_ways(sock, b"".join(sent)):
+            for _, told in frames(payload):
+                if "stdout" in told:
+                    out.append(base64.b64decode(told["stdout"]))
+                elif "exit" in told:
+                    code = told["exit"].get("exitCode", 0)
         sock.close()
         true(b"".join(out) == data, "8 MiB there and back")
         equal(code, 0)

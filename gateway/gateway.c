@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -19,6 +18,7 @@
 #include "gateway/course.h"
 #include "gateway/exchange.h"
 #include "gateway/status.h"
+#include "gateway/watchdog.h"
 #include "gateway/worker.h"
 #include "net/server.h"
 #include "net/tls.h"
@@ -31,8 +31,8 @@
 #define UP_IDLE_MAX 64         /* idle upstream connections of one key */
 #define UP_IDLE_MS 60000
 #define LEAVING_MS 2000 /* /readyz says it before nothing is accepted: 3.11 */
-#define STUCK_S 5       /* CPU seconds without a tick: Z-02 */
-#define TICK_MS 1000
+#define STUCK_MS 4000   /* without a turn of the loop: Z-02 */
+#define STUCK_AGAIN_MS 1000 /* and then */
 
 enum phase {
     PHASE_SERVING,
@@ -55,7 +55,7 @@ struct gateway {
     struct status *status; /* NULL: none configured */
     struct watch *store_watch;
     struct watch *signal_watch;
-    struct timer tick;  /* every second: it is not stuck */
+    struct watchdog watchdog;
     struct timer leave; /* the next phase */
     int signal_fd;
     int64_t started_ms;
@@ -370,26 +370,6 @@ static struct metrics_now on_now(void *arg)
     };
 }
 
-/* Burnt STUCK_S of CPU time without a turn of the loop. */
-static void on_stuck(int signal)
-{
-    static const char line[] = "sandgate: the event loop is stuck\n";
-
-    (void)signal;
-    if (write(STDERR_FILENO, line, sizeof(line) - 1) < 0)
-        _exit(1);
-    abort();
-}
-
-static void on_tick(void *arg)
-{
-    struct gateway *g = arg;
-    struct itimerval limit = {.it_value = {.tv_sec = STUCK_S}};
-
-    setitimer(ITIMER_PROF, &limit, NULL);
-    timer_set(&g->tick, TICK_MS);
-}
-
 /* ---- putting it together ---- */
 
 MUST_USE static enum err watch_signals(struct gateway *g)
@@ -403,7 +383,6 @@ MUST_USE static enum err watch_signals(struct gateway *g)
     sigaddset(&set, SIGUSR1);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGPROF, on_stuck);
     g->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (g->signal_fd < 0)
         return E_SYSTEM;
@@ -416,8 +395,6 @@ MUST_USE static enum err make_records(struct gateway *g, struct conf *conf)
 
     if (err == E_OK)
         err = watch_signals(g);
-    if (err == E_OK)
-        err = timer_init(&g->tick, g->loop, on_tick, g);
     if (err == E_OK)
         err = timer_init(&g->leave, g->loop, on_leave, g);
     if (err == E_OK)
@@ -503,8 +480,10 @@ void gateway_say_ready(const struct gateway *g)
 
 void gateway_run(struct gateway *g)
 {
-    on_tick(g);
+    if (watchdog_start(&g->watchdog, g->loop, STUCK_MS, STUCK_AGAIN_MS))
+        log_say(LOG_ERROR, "no watchdog over the event loop");
     loop_run(g->loop);
+    watchdog_stop(&g->watchdog);
 }
 
 void gateway_free(struct gateway **gp)
@@ -532,8 +511,6 @@ void gateway_free(struct gateway **gp)
     watch_free(&g->signal_watch);
     if (g->signal_fd >= 0)
         close(g->signal_fd);
-    if (g->tick.loop)
-        timer_clear(&g->tick);
     if (g->leave.loop)
         timer_clear(&g->leave);
     tls_unref(&g->tls);

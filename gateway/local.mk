@@ -17,4 +17,5 @@ noinst_LIBRARIES += %D%/libgateway.a
 	%D%/route.h %D%/route.c \
 	%D%/run.h %D%/run.c %D%/run_call.h %D%/run_call.c \
 	%D%/status.h %D%/status.c \
+	%D%/watchdog.h %D%/watchdog.c \
 	%D%/worker.h %D%/worker.c

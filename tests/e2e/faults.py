@@ -358,6 +358,24 @@ def the_worker_is_started_again():
     g.end()
 
 
+def a_worker_that_was_stopped_goes_on():
+    """SIGSTOP for longer than the watchdog's time: no abort, no reset."""
+    g = Gateway()
+    box = g.create().json()
+    old = g.worker()
+    with g.connect() as sock:
+        g.send(sock, "GET", f"/sandboxes/{box['sandboxID']}", {"X-API-Key": g.key})
+        equal(g.read(sock).status, 200)
+        os.kill(old, signal.SIGSTOP)
+        time.sleep(6)
+        os.kill(old, signal.SIGCONT)
+        g.send(sock, "GET", f"/sandboxes/{box['sandboxID']}", {"X-API-Key": g.key})
+        equal(g.read(sock).status, 200)
+    time.sleep(2)
+    equal(g.worker(), old)
+    g.end()
+
+
 def reloads_lose_nothing():
     g = Gateway()
     failed, count, stop = [], [0], threading.Event()
@@ -429,6 +447,6 @@ def check_tells_every_mistake():
 
 for test in (check_tells_every_mistake, back_end_down, back_end_garbage, back_end_restarted, back_end_forgets_during_a_start, back_end_dies_mid_stream,
              clients_that_leave_during_a_create, killed_during_a_create, killed_during_a_kill, restarts_keep_tokens_and_deadlines,
-             the_worker_is_started_again, reloads_lose_nothing, drain_finishes_what_is_under_way):
+             the_worker_is_started_again, a_worker_that_was_stopped_goes_on, reloads_lose_nothing, drain_finishes_what_is_under_way):
     report.check(test.__name__.replace("_", " "), test)
 report.end()

@@ -7,7 +7,8 @@ endif
 	%D%/gateway_hygiene.c %D%/gateway_exchange.c %D%/gateway_run.c \
 	%D%/gateway_carry.c %D%/gateway_preview.c \
 	%D%/preview_make.c %D%/preview_make.h %D%/gateway_fake.c \
-	%D%/gateway_fake.h %D%/gateway_records.c
+	%D%/gateway_fake.h %D%/gateway_records.c \
+	%D%/gateway_watchdog.c
 %C%_check_gateway_CPPFLAGS = $(AM_CPPFLAGS) $(CRITERION_CFLAGS) \
 	-DDATA_DIR=\"$(abs_top_srcdir)/tests/data\"
 %C%_check_gateway_LDADD = gateway/libgateway.a auth/libauth.a preview/libpreview.a \

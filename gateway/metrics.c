@@ -100,6 +100,6 @@ void metrics_write(const struct metrics *m, const struct metrics_now *now,
     put_one(b, "ready", "gauge", "1 when every back end answers.", now->ready);
     put_one(b, "draining", "gauge", "1 while it waits for its last requests.",
             now->draining);
-    put_one(b, "uptime_seconds", "counter", "Since this worker started.",
+    put_one(b, "uptime_seconds", "gauge", "Since this worker started.",
             (uint64_t)now->uptime_s);
 }

@@ -1,0 +1,418 @@
+"""threats - rows of the threat model that show at a running gateway only:
+secrets, limits, logs, metrics, signals, the process itself.
+
+Starts gateways of its own, with plain HTTP on loopback, against fake_server.
+"""
+import json
+import os
+import re
+import secrets
+import signal
+import socket
+import stat
+import subprocess
+import threading
+import time
+
+from gateway_parts import PROGRAM, Gateway, wait_until
+from report import Report, equal, true
+
+report = Report("threats")
+UNKNOWN = "i" + "z" * 20
+
+
+def raw(g, data, seconds=5):
+    """Everything that comes back for these bytes, up to the end."""
+    with g.connect() as sock:
+        sock.settimeout(seconds)
+        sock.sendall(data)
+        sock.shutdown(socket.SHUT_WR)
+        got = b""
+        try:
+            while piece := sock.recv(65536):
+                got += piece
+        except OSError:
+            pass
+        return got
+
+
+def files_of(g):
+    """The text of everything that the gateway wrote, but the records."""
+    names = [name for name in os.listdir(g.dir) if name not in ("secret",) and not name.startswith("sandgate.db")]
+    return {name: open(os.path.join(g.dir, name), errors="replace").read() for name in names}
+
+
+def descriptors(g):
+    return len(os.listdir(f"/proc/{g.worker()}/fd"))
+
+
+def resident(g):
+    return int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{g.worker()}/status").read()).group(1)) * 1024
+
+
+# ---- secrets: G-01, K-04 ----
+
+def forty_canaries_in_no_log_answer_or_metric():
+    g = Gateway()
+    box = g.create(metadata={"m": "CANARYmeta"}, envVars={"SECRET": "CANARYenv"}).json()
+    canaries = ["CANARYmeta", "CANARYenv", g.key, box["envdAccessToken"]]
+    told = []
+
+    def canary(form="{}"):
+        canaries.append(form.format("CANARY" + secrets.token_hex(9)))
+        return canaries[-1]
+
+    def key():
+        canaries.append("e2b_" + secrets.token_hex(20))
+        return canaries[-1]
+
+    data = {"E2b-Sandbox-Id": box["sandboxID"], "E2b-Sandbox-Port": "49983"}
+    port = {**data, "E2b-Sandbox-Port": "3000"}
+    for name in ("Authorization", "Cookie", "X-API-Key", "X-Access-Token", "Proxy-Authorization", "E2b-Traffic-Access-Token", "X-Sandgate-Secret"):
+        for fields, path in (({}, "/v2/sandboxes"), (data, "/files?path=a"), (port, "/")):
+            told.append(g.ask("GET", path, {**fields, name: canary()}))
+    told.append(g.ask("GET", "/v2/sandboxes", {"X-API-Key": key()}))
+    told.append(g.ask("GET", "/v2/sandboxes", {"Authorization": "Bearer " + key()}))
+    told.append(g.ask("GET", "/v1/sandboxes", {"Authorization": "Bearer " + key()}))
+    for name in ("token", "signature", "api_key", "apiKey", "access_token", "X-API-Key", "password", "secret"):
+        told.append(g.ask("GET", f"/v2/sandboxes?{name}={canary()}"))
+    told.append(g.ask("GET", "/files?path=a&username=u&signature=" + canary("v1_{}"), data))
+    told.append(g.ask("GET", "/v2/sandboxes/" + key()))
+    told.append(g.api("POST", "/v2/sandboxes", {"templateID": "none", "envVars": {"A": canary()}, "metadata": {"b": canary()}}))
+    told.append(g.api("POST", "/v2/sandboxes", {"templateID": "base", "envVars": {"A": canary(), "B": 1}}))
+    true(len(canaries) >= 40, f"{len(canaries)} canaries")
+    told = "".join(str(answer.headers) + answer.body.decode(errors="replace") for answer in told)
+    metrics = g.plain("/metrics").body.decode()
+    master = g.process.pid
+    line = "".join(open(f"/proc/{pid}/cmdline").read() for pid in (master, g.worker()))
+    places = {**files_of(g), "answers": told, "metrics": metrics, "command line": line}
+    true(box["sandboxID"] in places["access.log"], "the requests are logged")
+    for place, text in places.items():
+        if place == "sandgate.yaml":
+            continue
+        for one in canaries:
+            true(one not in text, f"{one} stands in {place}")
+    records = b"".join(open(os.path.join(g.dir, name), "rb").read() for name in os.listdir(g.dir) if name.startswith("sandgate.db"))
+    true(g.key.encode() not in records and g.key[4:].encode() not in records, "a key stands in the records")
+    true(box["envdAccessToken"].encode() not in records, "a token stands in the records")
+    g.end()
+
+
+def keys_come_one_way():
+    g = Gateway()
+    equal(g.ask("GET", f"/v2/sandboxes?api_key={g.key}").status, 401)
+    two = f"GET /v2/sandboxes HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-Key: {g.key}\r\nX-API-Key: {g.key}\r\n\r\n"
+    true(raw(g, two.encode()).startswith(b"HTTP/1.1 400 "), "two keys")
+    both = f"GET /v1/sandboxes HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-Key: {g.key}\r\nAuthorization: Bearer {g.key}\r\n\r\n"
+    true(raw(g, both.encode()).startswith(b"HTTP/1.1 400 "), "a key and a bearer")
+    bodies = {g.ask("GET", "/v2/sandboxes", {"X-API-Key": key} if key is not None else {}).body
+              for key in (None, "", "x", "e2b_" + "0" * 40, "e2b_" + "0" * 39, g.key + "0", g.key.upper())}
+    equal(len(bodies), 1)
+    g.end()
+
+
+# ---- limits: L-01, E-02, 3.14 ----
+
+def bodies_at_their_limit():
+    g = Gateway()
+    most = 256 * 1024
+    for size, status in ((most - 1, 400), (most, 400), (most + 1, 413)):
+        body = b'{"templateID":5,"x":"' + b"y" * (size - 23) + b'"}'
+        equal(len(body), size)
+        answer = g.ask("POST", "/v2/sandboxes", {"X-API-Key": g.key, "Content-Type": "application/json"}, body)
+        equal((size, answer.status), (size, status))
+        true(status == 413 or b"templateID" in answer.body, answer.body)
+    for depth, says in ((31, b"templateID"), (32, b"templateID"), (33, b"deep")):
+        body = b'{"templateID":5,"x":' + b"[" * (depth - 1) + b"]" * (depth - 1) + b"}"
+        answer = g.ask("POST", "/v2/sandboxes", {"X-API-Key": g.key, "Content-Type": "application/json"}, body)
+        equal(answer.status, 400)
+        true((says == b"templateID") == (b"templateID" in answer.body), f"depth {depth}: {answer.body}")
+    for values, good in ((9999, True), (10000, True), (10001, False)):
+        # The object, templateID and the list are three of them.
+        body = b'{"templateID":5,"x":[' + b",".join([b"1"] * (values - 3)) + b"]}"
+        answer = g.ask("POST", "/v2/sandboxes", {"X-API-Key": g.key, "Content-Type": "application/json"}, body)
+        equal(answer.status, 400)
+        true(good == (b"templateID" in answer.body), f"{values} values: {answer.body}")
+    before = resident(g)
+    for _ in range(20):
+        g.ask("POST", "/v2/sandboxes", {"X-API-Key": g.key, "Content-Type": "application/json"}, b"[" + b"{}," * 80000 + b"{}]")
+    true(resident(g) - before < 4 << 20, f"grew by {resident(g) - before}")
+    g.end()
+
+
+def slow_bodies_of_the_control_plane():
+    g = Gateway()
+    fields = {"X-API-Key": g.key, "Content-Type": "application/json", "Content-Length": "30000"}
+    head = "\r\n".join(["POST /v2/sandboxes HTTP/1.1", "Host: 127.0.0.1", *(f"{name}: {value}" for name, value in fields.items())]) + "\r\n\r\n"
+    ends = {}
+
+    def send(name, piece):
+        with g.connect() as sock:
+            sock.sendall(head.encode())
+            begun, left = time.monotonic(), 30000
+            sock.settimeout(0.5)
+            while left > 0 and time.monotonic() - begun < 25:
+                piece_now = (b"{" + b" " * 30000)[30000 - left:][:min(piece, left)]
+                left -= len(piece_now)
+                try:
+                    sock.sendall(piece_now)
+                    data = sock.recv(4096)
+                    ends[name] = (time.monotonic() - begun, data[:12])
+                    return
+                except socket.timeout:
+                    pass
+                except OSError as why:
+                    ends[name] = (time.monotonic() - begun, why)
+                    return
+            sock.settimeout(5)
+            ends[name] = (time.monotonic() - begun, sock.recv(4096)[:12])
+
+    threads = [threading.Thread(target=send, args=row) for row in (("silent", 0), ("drip", 10), ("slow", 800))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for name, least in (("silent", 15), ("drip", 15)):
+        seconds, data = ends[name]
+        equal(data, b"HTTP/1.1 408")
+        true(least - 0.5 < seconds < least + 3, f"{name}: {seconds:.1f} s")
+    seconds, data = ends["slow"]
+    equal(data, b"HTTP/1.1 400")  # all of it came, and it is no JSON
+    true(seconds > 16, f"slow: {seconds:.1f} s")
+    rows = [json.loads(line) for line in files_of(g)["access.log"].splitlines()]
+    equal(sorted((row["status"], row["error"]) for row in rows if row["status"] == 408), [(408, "SLOW")] * 2)
+    g.end()
+
+
+def more_clients_than_descriptors():
+    g = Gateway(files=300)
+    kept = g.connect()
+    g.send(kept, "GET", "/health")
+    equal(g.read(kept).status, 200)
+    rest = []
+    for _ in range(400):
+        sock = socket.socket()
+        sock.setblocking(False)
+        sock.connect_ex(("127.0.0.1", g.port))
+        rest.append(sock)
+    used = cpu(g)
+    begun = time.monotonic()
+    for _ in range(50):
+        g.send(kept, "GET", "/health")
+        equal(g.read(kept).status, 200)
+        time.sleep(0.02)
+    share = (cpu(g) - used) / (time.monotonic() - begun)
+    true(share < 0.2, f"{share:.2f} of a core")
+    for sock in rest:
+        sock.close()
+    kept.close()
+    wait_until("it serves again", lambda: g.ask("GET", "/health").status == 200, 2)
+    g.end()
+
+
+def cpu(g):
+    row = open(f"/proc/{g.worker()}/stat").read().rsplit(")", 1)[1].split()
+    return (int(row[11]) + int(row[12])) / os.sysconf("SC_CLK_TCK")
+
+
+# ---- logs: G-02, G-03, X-08 ----
+
+def logs_are_one_line_an_event():
+    g = Gateway()
+    given = "trace-" + secrets.token_hex(8)
+    g.ask("GET", "/health", {"X-Request-Id": given})
+    g.ask("GET", "/health", {"X-Request-Id": 'a"b'})
+    g.ask("GET", "/health", {"X-Request-Id": "y" * 65})
+    raw(g, b"GET /x\xff HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    raw(g, b'GET /%22%0a%0d?a="\\{} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n')
+    raw(g, b"GET /" + b"z" * 8000 + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    lines = files_of(g)["access.log"].splitlines()
+    rows = [json.loads(line) for line in lines]
+    true(all(len(line) < 4096 and row["type"] == "access" for line, row in zip(lines, rows)), "long or odd lines")
+    true(rows[-1]["status"] == 400 and len(rows[-1]["target"]) < 2000, rows[-1])
+    ids = [row["id"] for row in rows if "id" in row]
+    true(given in ids and 'a"b' not in ids and "y" * 65 not in ids, ids)
+    equal(len(ids), len(set(ids)))
+    g.end()
+
+
+def logs_open_again_after_rotation():
+    g = Gateway()
+    old = os.path.join(g.dir, "access.log")
+    g.ask("GET", "/health", {"X-Request-Id": "before"})
+    os.rename(old, old + ".1")
+    g.ask("GET", "/health", {"X-Request-Id": "between"})
+    g.process.send_signal(signal.SIGUSR1)
+    wait_until("the log is opened again", lambda: os.path.exists(old), 3)
+    g.ask("GET", "/health", {"X-Request-Id": "after"})
+    before, after = open(old + ".1").read(), open(old).read()
+    true('"before"' in before and '"between"' in before and '"after"' in after, after)
+    g.end()
+
+
+def a_full_log_harms_no_request():
+    g = Gateway(access_log="/dev/full")
+    for _ in range(20):
+        equal(g.ask("GET", "/health").status, 200)
+    dropped = int(re.search(rb"sandgate_log_lines_dropped_total (\d+)", g.plain("/metrics").body).group(1))
+    true(dropped >= 20, f"{dropped} lines dropped")
+    g.end()
+
+
+# ---- metrics: G-04, F-04 ----
+
+def metrics_are_what_prometheus_wants():
+    g = Gateway()
+    box = g.create().json()
+    for _ in range(3):
+        g.ask("GET", f"/v2/sandboxes?x={secrets.token_hex(8)}", {"X-API-Key": "x"})
+        g.data(box, "GET", "/" + secrets.token_hex(8))
+    answer = g.plain("/metrics")
+    equal(answer.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8")
+    helps, kinds, samples = {}, {}, {}
+    for line in answer.body.decode("ascii").split("\n")[:-1]:
+        if line.startswith("# HELP "):
+            _, _, name, text = line.split(" ", 3)
+            true(name not in helps and text and not samples.get(name), line)
+            helps[name] = text
+        elif line.startswith("# TYPE "):
+            _, _, name, kind = line.split(" ")
+            true(name in helps and name not in kinds and kind in ("counter", "gauge", "histogram"), line)
+            kinds[name] = kind
+        else:
+            match = re.fullmatch(r"([a-z_]+)(?:\{((?:[a-z]+=\"[^\"\\]*\",?)*)\})? (-?[0-9.]+)", line)
+            true(match, f"not a sample: {line!r}")
+            name, labels, value = match.groups()
+            base = re.sub(r"_(bucket|sum|count)$", "", name)
+            base = base if kinds.get(base) == "histogram" else name
+            true(base in kinds, f"{name} has no TYPE")
+            true((name, labels) not in samples, f"twice: {line}")
+            samples[name, labels] = float(value)
+    equal(set(helps), set(kinds))
+    for name, kind in kinds.items():
+        true(name.startswith("sandgate_"), name)
+        equal((name, name.endswith("_total")), (name, kind == "counter"))
+        true(not re.search(r"_(ms|millis|kb|mb|count|sum|bucket|info)$", name), f"{name}: a unit or an ending that is not for it")
+    counts = [value for (name, _), value in samples.items() if name == "sandgate_head_seconds_bucket"]
+    equal(counts, sorted(counts))
+    equal(counts[-1], samples["sandgate_head_seconds_count", None])
+    true(("sandgate_head_seconds_bucket", 'le="+Inf"') in samples, "no +Inf")
+    true(len(samples) <= 1000, f"{len(samples)} series")
+    true(box["sandboxID"] not in answer.body.decode(), "an id in the metrics")
+    equal(g.plain("/metrics").body.count(b"\n"), answer.body.count(b"\n"))
+    true(samples["sandgate_failed_keys_total", None] >= 3, "failed keys are counted")
+    g.end()
+
+
+def the_status_listener_shows_nothing_else():
+    g = Gateway()
+    for path in ("/", "/v2/sandboxes", "/metrics/", "/healthz/../metrics", "/debug"):
+        equal((path, g.plain(path).status), (path, 404))
+    with socket.create_connection(("127.0.0.1", g.status), timeout=5) as sock:
+        g.send(sock, "POST", "/metrics")
+        answer = g.read(sock)
+    equal((answer.status, answer.headers["allow"]), (405, "GET, HEAD"))
+    equal(g.ask("GET", "/metrics").status, 404 if g.ask("GET", "/nothing").status == 404 else 400)
+    g.end()
+
+
+# ---- signals and restarts: F-01, F-02, 3.11 ----
+
+def a_hundred_reloads_leak_nothing():
+    g = Gateway()
+    box = g.create().json()
+    for _ in range(5):
+        g.process.send_signal(signal.SIGHUP)
+        time.sleep(0.05)
+    wait_until("the first ones are done", lambda: metric(g, "reloads_total") >= 1, 3)
+    fds, size = descriptors(g), resident(g)
+    for _ in range(100):
+        g.process.send_signal(signal.SIGHUP)
+        time.sleep(0.02)
+    time.sleep(0.5)
+    equal(g.ask("GET", "/health").status, 200)
+    true(descriptors(g) <= fds + 1, f"{fds} descriptors, then {descriptors(g)}")
+    true(resident(g) - size < 3 << 20, f"grew by {resident(g) - size}")
+    good = open(g.config).read()
+    open(g.config, "w").write(good.replace("domain: sandgate.test", "domain: [\n"))
+    g.process.send_signal(signal.SIGHUP)
+    wait_until("the bad one is refused", lambda: metric(g, "reload_failures_total") == 1, 3)
+    equal(g.data(box, "GET", "/health").status, 204)
+    run = subprocess.run([PROGRAM, "check", "-c", g.config], capture_output=True, text=True)
+    equal(run.returncode, 1)
+    true(re.search(re.escape(g.config) + r":\d+:\d+: ", run.stderr), run.stderr)
+    open(g.config, "w").write(good)
+    g.end()
+
+
+def metric(g, name):
+    return int(re.search(rf"^sandgate_{name} (\d+)$", g.plain("/metrics").body.decode(), re.M).group(1))
+
+
+def readyz_says_so_before_nothing_is_accepted():
+    g = Gateway()
+    equal(g.plain("/readyz").status, 200)
+    begun = time.monotonic()
+    g.process.send_signal(signal.SIGTERM)
+    wait_until("readyz says 503", lambda: g.plain("/readyz").status == 503, 1)
+    true(b"draining" in g.plain("/readyz").body, "draining")
+    equal(g.plain("/healthz").status, 200)
+    equal(g.process.wait(5), 0)
+    true(time.monotonic() - begun < 4, "an idle gateway ends soon")
+    g.end()
+
+
+def an_idempotency_key_holds_over_kill_9():
+    g = Gateway()
+    first = g.api("POST", "/v2/sandboxes", {"templateID": "base", "timeout": 300}, Idempotency_Key="once-1")
+    equal(first.status, 201)
+    g.kill_9()
+    g.start()
+    again = g.api("POST", "/v2/sandboxes", {"templateID": "base", "timeout": 300}, Idempotency_Key="once-1")
+    equal((again.status, again.json()["sandboxID"], again.json()["envdAccessToken"]),
+          (201, first.json()["sandboxID"], first.json()["envdAccessToken"]))
+    equal(len(g.fake.sandboxes), 1)
+    other = g.api("POST", "/v2/sandboxes", {"templateID": "base", "timeout": 301}, Idempotency_Key="once-1")
+    equal((other.status, other.json()["error_code"]), (422, "idempotency_request_mismatch"))
+    equal(len(g.consistent()), 1)
+    g.end()
+
+
+# ---- the process and its files: Z-01, T-09, F-03 ----
+
+def the_program_is_hardened():
+    text = subprocess.run(["readelf", "-hldW", PROGRAM], check=True, capture_output=True, text=True).stdout
+    true(re.search(r"Type:\s+DYN", text), "PIE")
+    true("GNU_RELRO" in text and re.search(r"FLAGS_1.*NOW", text), "RELRO, bound at once")
+    true(re.search(r"GNU_STACK\s+\S+ \S+ \S+ \S+ \S+ RW ", text), "no code on the stack")
+    true(not re.search(r"^\s+LOAD.* RWE ", text, re.M), "nothing writable and executable")
+    symbols = subprocess.run(["readelf", "-sW", "--dyn-syms", PROGRAM], check=True, capture_output=True, text=True).stdout
+    true("__stack_chk_fail" in symbols, "stack protector")
+    true(re.search(r"__\w+_chk\b", symbols.replace("__stack_chk_fail", "")), "FORTIFY_SOURCE")
+
+
+def nothing_of_the_process_is_for_others():
+    g = Gateway()
+    for pid in (g.process.pid, g.worker()):
+        true(re.search(r"Max core file size\s+0\s+0", open(f"/proc/{pid}/limits").read()), "no core file")
+    for name in os.listdir(g.dir):
+        if name.startswith("sandgate.db"):
+            equal((name, stat.S_IMODE(os.stat(os.path.join(g.dir, name)).st_mode)), (name, 0o600))
+    os.chmod(os.path.join(g.dir, "secret"), 0o644)
+    run = subprocess.run([PROGRAM, "check", "-c", g.config], capture_output=True, text=True)
+    equal(run.returncode, 1)
+    true(":6:14: secret_file: " in run.stderr and "chmod 600" in run.stderr, run.stderr)
+    fails = metric(g, "reload_failures_total")
+    g.process.send_signal(signal.SIGHUP)
+    wait_until("a reload with it is refused", lambda: metric(g, "reload_failures_total") == fails + 1, 3)
+    os.chmod(os.path.join(g.dir, "secret"), 0o600)
+    g.end()
+
+
+for test in (forty_canaries_in_no_log_answer_or_metric, keys_come_one_way, bodies_at_their_limit, slow_bodies_of_the_control_plane,
+             more_clients_than_descriptors, logs_are_one_line_an_event, logs_open_again_after_rotation, a_full_log_harms_no_request,
+             metrics_are_what_prometheus_wants, the_status_listener_shows_nothing_else, a_hundred_reloads_leak_nothing,
+             readyz_says_so_before_nothing_is_accepted, an_idempotency_key_holds_over_kill_9, the_program_is_hardened,
+             nothing_of_the_process_is_for_others):
+    report.check(test.__name__.replace("_", " "), test)
+report.end()

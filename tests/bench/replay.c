@@ -208,8 +208,13 @@ static void exec_answer(struct peer *p, const char *body)
 
 static void get_answer(struct peer *p, const char *path)
 {
+    const char *exposed = strstr(path, "/expose/");
+    int small = 32 * 1024;
     char text[64];
 
+    /* The app's path stands behind the proxy's. */
+    if (exposed)
+        path = strchr(exposed + 8, '/') ? strchr(exposed + 8, '/') : "/";
     if (strncmp(path, "/bytes/", 7) == 0) {
         p->block = zeros;
         p->block_n = sizeof(zeros);
@@ -224,6 +229,8 @@ static void get_answer(struct peer *p, const char *path)
         p->block_n = chunk_n;
         p->block_left = 1;
         p->endless = true;
+        /* What we keep would hide what the proxy absorbs. */
+        setsockopt(p->fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
         p->head_n = (size_t)snprintf(p->head, sizeof(p->head),
                                      "HTTP/1.1 200 OK\r\nContent-Type: "
                                      "application/octet-stream\r\n"
@@ -345,15 +352,13 @@ static void prepare(void)
 
 static void accept_all(int listener)
 {
-    int fd, one = 1, small = 32 * 1024;
+    int fd, one = 1;
 
     while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
         struct peer *p = calloc(1, sizeof(*p));
         struct epoll_event e = {EPOLLIN, {p}};
 
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-        if (getenv("REPLAY_SMALL"))
-            setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
         p->fd = fd;
         epoll_ctl(loop_fd, EPOLL_CTL_ADD, fd, &e);
     }

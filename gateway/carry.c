@@ -425,6 +425,7 @@ MUST_USE static enum err begin_call(struct exchange *x)
         .port = c->target.port,
         .method = head->method,
         .length = length_of(head),
+        .tls = sandbox_port_https(x->record, x->route.port),
         .upgrade = head->upgrade,
         /* What cannot be sent again must not meet a connection that the app
          * is just closing. */
@@ -488,12 +489,7 @@ enum state carry_step(struct exchange *x)
     struct carry *c = &x->carry;
     enum err err = E_OK;
 
-    if (sandbox_port_https(x->record, x->route.port)) {
-        x->detail = STR("Ports that speak TLS inside the sandbox are not "
-                        "served");
-        err = E_UNIMPLEMENTED;
-    }
-    if (err == E_OK && !c->lease && !c->upstream_ended)
+    if (!c->lease && !c->upstream_ended)
         err = port_find(x->worker->live, x->record, x->route.port, on_target, x,
                         &c->lease);
     if (err == E_OK && c->aimed && !c->call && !c->upstream_ended)

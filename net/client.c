@@ -13,6 +13,7 @@
 #include "net/h1_body.h"
 #include "net/h1_head.h"
 #include "net/h1_write.h"
+#include "net/io_tls.h"
 #include "net/upstream.h"
 
 #define CALL_MAGIC 0xca11ca11u
@@ -27,6 +28,7 @@ struct call {
     unsigned magic;
     enum call_state {
         CALL_CONNECT, /* the connection is being made */
+        CALL_HELLO,   /* it stands, TLS is being agreed on */
         CALL_HEAD,    /* the request goes out, no answer yet */
         CALL_BODY,    /* the head came */
         CALL_TUNNEL,  /* after 101 */
@@ -56,6 +58,7 @@ struct call {
     bool ended;      /* tunnel: the upstream half-closed */
     bool shut;       /* tunnel: our direction is shut down */
     char accept[32]; /* Sec-WebSocket-Accept that is right */
+    char name[256];  /* for SNI; "" none */
 };
 
 static void on_up(void *user, unsigned what);
@@ -109,7 +112,7 @@ static void complete(struct call *c, size_t rest_bytes)
 
 static int64_t due(const struct call *c)
 {
-    if (c->state == CALL_CONNECT)
+    if (c->state <= CALL_HELLO)
         return c->connect_ms ? c->begun_ms + c->connect_ms : IO_NEVER;
     if (c->state == CALL_HEAD)
         return c->head_ms ? c->begun_ms + c->head_ms : IO_NEVER;
@@ -214,7 +217,7 @@ static void lose_before_answer(struct call *c, enum err why)
     enum err err;
 
     c->facts.sent = sent;
-    if (c->state == CALL_CONNECT || !c->facts.reused || c->streamed ||
+    if (c->state <= CALL_HELLO || !c->facts.reused || c->streamed ||
         (sent && !c->idempotent)) {
         fail(c, why);
         return;
@@ -397,7 +400,7 @@ static void rescue(struct call *c)
     struct up *up = c->up;
 
     while (c->up == up && !c->pauses && c->state < CALL_TUNNEL &&
-           c->state != CALL_CONNECT && read_once(c) == IO_GOT)
+           c->state > CALL_HELLO && read_once(c) == IO_GOT)
         ;
     if (c->up == up)
         lose(c, E_CUT);
@@ -412,8 +415,7 @@ static bool wants_bytes(const struct call *c)
 
 static void step(struct call *c)
 {
-    if (c->up && c->full && c->state != CALL_CONNECT &&
-        !buf_len(&c->up->io.out)) {
+    if (c->up && c->full && c->state > CALL_HELLO && !buf_len(&c->up->io.out)) {
         c->full = false;
         if (c->events)
             c->events->on_room(c->arg);
@@ -426,10 +428,45 @@ static void step(struct call *c)
         c->shut = true;
         c->up->io.ops->shutdown(&c->up->io);
     }
-    if (!c->up || c->state == CALL_CONNECT)
+    if (!c->up || c->state <= CALL_HELLO)
         return;
     io_watch(&c->up->io, wants_bytes(c));
     io_due(&c->up->io, due(c));
+}
+
+/* TLS is agreed on step by step, and then the request goes out. */
+static void shake_hands(struct call *c)
+{
+    switch (io_tls_hello(&c->up->io)) {
+    case IO_GOT:
+        send_request(c);
+        break;
+    case IO_AGAIN:
+        break;
+    case IO_END:
+    case IO_LOST:
+        c->sent_before = c->up->io.sent_bytes;
+        fail(c, E_CUT);
+        break;
+    }
+}
+
+/* The connection stands. */
+static void connected(struct call *c)
+{
+    struct tls *tls = pool_tls(c->pool);
+
+    if (!tls) {
+        send_request(c);
+        return;
+    }
+    c->state = CALL_HELLO;
+    c->facts.connected = true;
+    io_watch(&c->up->io, true);
+    if (io_tls_dial(&c->up->io, tls, c->name) != E_OK)
+        fail(c, E_NOMEM);
+    else
+        shake_hands(c);
 }
 
 static void on_up(void *user, unsigned what)
@@ -437,10 +474,15 @@ static void on_up(void *user, unsigned what)
     struct call *c = user;
 
     assert(c->magic == CALL_MAGIC);
+    /* What the handshake sends is nothing of the request. */
+    if (c->state == CALL_HELLO)
+        c->sent_before = c->up->io.sent_bytes;
     if (c->up->io.failed)
         rescue(c);
     else if (what & IO_WRITABLE && c->state == CALL_CONNECT)
-        send_request(c);
+        connected(c);
+    else if (what & IO_READABLE && c->state == CALL_HELLO)
+        shake_hands(c);
     else if (what & IO_DUE && clock_ms() >= due(c))
         fail(c,
              c->state == CALL_CONNECT ? E_BACKEND_DOWN : E_UPSTREAM_DEADLINE);
@@ -477,6 +519,9 @@ enum err call_start(struct pools *p, const struct call_request *r,
     c->connect_ms = r->connect_ms;
     c->head_ms = r->head_ms;
     c->post = (struct post){.run = on_post, .arg = c};
+    if (r->tls)
+        snprintf(c->name, sizeof(c->name), "%.*s", (int)str_find(r->host, ':'),
+                 r->host.p);
     buf_init(&c->request, REQUEST_MAX_BYTES);
     err = pool_find(p, r, &c->pool);
     if (err == E_OK) {
@@ -512,7 +557,7 @@ bool call_say(struct call *c, struct str piece)
             piece.n = (size_t)c->left;
         c->left -= (int64_t)piece.n;
     }
-    if (c->state == CALL_CONNECT) {
+    if (c->state <= CALL_HELLO) {
         frame(&c->request, piece, chunk);
         c->full = true;
         return false;
@@ -535,7 +580,7 @@ void call_say_end(struct call *c)
     if (c->state == CALL_OVER || (c->said_end && c->state != CALL_TUNNEL))
         return;
     c->said_end = true;
-    if (c->left == LENGTH_CHUNKED && c->state == CALL_CONNECT) {
+    if (c->left == LENGTH_CHUNKED && c->state <= CALL_HELLO) {
         buf_put(&c->request, STR("0\r\n\r\n"));
     } else if (c->left == LENGTH_CHUNKED && c->state != CALL_TUNNEL) {
         c->streamed = true;

@@ -44,6 +44,8 @@ struct call_request {
     const struct fields *fields; /* without hop-by-hop, Host, length */
     int64_t length;     /* body: >= 0, LENGTH_CHUNKED, or LENGTH_NONE */
     struct str body;    /* sent with the head when all of it is here */
+    bool tls;           /* speak TLS, and look at no certificate; the name
+                           for SNI is that of host */
     bool upgrade;       /* WebSocket: Connection: Upgrade is added */
     bool fresh;         /* never a connection that has served before */
     bool idempotent;    /* may be sent again once: threats.md U-11 */

@@ -5,7 +5,9 @@
  * tls_bio.c. */
 #include "net/io_tls.h"
 
+#include <arpa/inet.h>
 #include <openssl/err.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "base/mem.h"
@@ -127,24 +129,61 @@ static const struct io_ops io_tls = {tls_read,  tls_write, tls_shutdown,
 
 /* ---- the handshake ---- */
 
+/* Errors: E_NOMEM. */
+MUST_USE static enum err make_ssl(struct io *io, struct tls *tls, SSL **out)
+{
+    SSL *ssl = SSL_new(tls_context(tls));
+    BIO *bio = ssl ? BIO_new(tls_method(tls)) : NULL;
+
+    *out = ssl;
+    if (!bio) {
+        SSL_free(ssl);
+        ERR_clear_error();
+        return E_NOMEM;
+    }
+    BIO_set_data(bio, io);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(ssl, bio, bio);
+    return E_OK;
+}
+
 enum err io_tls_begin(struct io *io, struct tls *tls, bool direct)
 {
     struct tls_asker *asker = mem_new(sizeof(*asker));
-    SSL *ssl = asker ? SSL_new(tls_context(tls)) : NULL;
-    BIO *bio = ssl ? BIO_new(tls_method(tls)) : NULL;
+    SSL *ssl;
 
-    if (!bio) {
-        SSL_free(ssl);
+    if (!asker || make_ssl(io, tls, &ssl) != E_OK) {
         mem_free(asker);
-        ERR_clear_error();
         return E_NOMEM;
     }
     asker->direct = direct;
     SSL_set_app_data(ssl, asker);
-    BIO_set_data(bio, io);
-    BIO_set_init(bio, 1);
-    SSL_set_bio(ssl, bio, bio);
     SSL_set_accept_state(ssl);
+    io->ssl = ssl;
+    io->ops = &io_tls;
+    return E_OK;
+}
+
+static bool is_name(const char *name)
+{
+    unsigned char address[16];
+
+    return name[0] && inet_pton(AF_INET, name, address) != 1 &&
+           !strchr(name, ':');
+}
+
+enum err io_tls_dial(struct io *io, struct tls *tls, const char *name)
+{
+    SSL *ssl;
+
+    if (make_ssl(io, tls, &ssl) != E_OK)
+        return E_NOMEM;
+    if (is_name(name) && SSL_set_tlsext_host_name(ssl, name) != 1) {
+        SSL_free(ssl);
+        ERR_clear_error();
+        return E_NOMEM;
+    }
+    SSL_set_connect_state(ssl);
     io->ssl = ssl;
     io->ops = &io_tls;
     return E_OK;

@@ -1,4 +1,4 @@
-/* io_tls.h - inside net: a connection's bytes through TLS (server side). */
+/* io_tls.h - inside net: a connection's bytes through TLS. */
 #ifndef NET_IO_TLS_H
 #define NET_IO_TLS_H
 
@@ -9,6 +9,10 @@
  * tls     borrowed: the caller keeps a reference as long as io lives
  * Errors: E_NOMEM. */
 MUST_USE enum err io_tls_begin(struct io *io, struct tls *tls, bool direct);
+
+/* The same as a client; name for SNI, unless it is none (an address, "").
+ * tls, Errors: as above. */
+MUST_USE enum err io_tls_dial(struct io *io, struct tls *tls, const char *name);
 
 /* Go on with the handshake: IO_GOT when it is done, IO_AGAIN to be called at
  * the next event, IO_LOST when it failed (an alert was sent). */

@@ -326,6 +326,37 @@ enum err tls_new(const struct tls_pair *pairs, unsigned count, struct tls **out,
     return E_BAD_FIELD;
 }
 
+enum err tls_new_dial(struct tls **out)
+{
+    struct tls *t = *out = mem_new(sizeof(*t));
+    SSL_CTX *context;
+
+    if (!t)
+        return E_NOMEM;
+    t->uses = 1;
+    t->method = tls_bio_new();
+    t->certificate = mem_new(sizeof(*t->certificate));
+    context =
+        t->method && t->certificate ? SSL_CTX_new(TLS_client_method()) : NULL;
+    if (!context) {
+        tls_unref(out);
+        ERR_clear_error();
+        return E_NOMEM;
+    }
+    t->certificate[0].context = context;
+    t->count = 1;
+    SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION |
+                                     SSL_OP_NO_COMPRESSION |
+                                     SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS |
+                                  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_read_ahead(context, 1);
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_verify(context, SSL_VERIFY_NONE, NULL);
+    SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+    return E_OK;
+}
+
 struct tls *tls_ref(struct tls *t)
 {
     t->uses++;

@@ -30,6 +30,14 @@ struct tls_pair {
  */
 MUST_USE enum err tls_new(const struct tls_pair *pairs, unsigned count,
                           struct tls **out, unsigned *bad, const char **why);
+/*
+ * For our calls to what speaks TLS inside a sandbox: TLS 1.2 and 1.3, no
+ * certificate is looked at (it is the sandbox's own make, and the way there is
+ * the back end's), no ALPN.
+ * out  given: tls_unref().  Errors: E_NOMEM.
+ */
+MUST_USE enum err tls_new_dial(struct tls **out);
+
 struct tls *tls_ref(struct tls *t);
 void tls_unref(struct tls **t);
 

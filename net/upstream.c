@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "net/tls.h"
 
 #define UP_MAGIC 0x0b5712eau
 #define BUCKETS 1024
@@ -39,6 +40,7 @@ struct pool {
     struct pool *next;   /* owned: in its bucket */
     struct pools *pools; /* borrowed; NULL when they are gone */
     struct loop *loop;   /* borrowed */
+    struct tls *tls;     /* counted; NULL: plain */
     struct list idle;    /* owned: struct up, the newest last */
     unsigned idle_count;
     unsigned uses;
@@ -52,6 +54,7 @@ struct pool {
 
 struct pools {
     struct loop *loop; /* borrowed */
+    struct tls *dial;  /* counted; NULL until a call wants TLS */
     unsigned idle_max_per_key;
     int64_t idle_ms;
     unsigned idle_count;
@@ -122,6 +125,8 @@ static enum err make_pool(struct pools *p, const struct call_request *r,
         mem_free(pool);
         return E_SYSTEM;
     }
+    if (r->tls)
+        pool->tls = tls_ref(p->dial);
     pool->pools = p;
     pool->loop = p->loop;
     pool->hash = hash;
@@ -143,9 +148,12 @@ enum err pool_find(struct pools *p, const struct call_request *r,
     struct pool *pool;
 
     *out = NULL;
+    if (r->tls && !p->dial && tls_new_dial(&p->dial) != E_OK)
+        return E_NOMEM;
     for (pool = p->buckets[hash % BUCKETS]; pool; pool = pool->next)
         if (pool->hash == hash && str_eq(pool->key, r->pool) &&
-            pool->port == r->port && str_eq(pool->at, r->address)) {
+            pool->port == r->port && !pool->tls == !r->tls &&
+            str_eq(pool->at, r->address)) {
             pool->uses++;
             *out = pool;
             return E_OK;
@@ -173,7 +181,13 @@ void pool_unref(struct pool **out)
     if (!pool || --pool->uses)
         return;
     unlink_pool(pool);
+    tls_unref(&pool->tls);
     mem_free(pool);
+}
+
+struct tls *pool_tls(const struct pool *pool)
+{
+    return pool->tls;
 }
 
 struct loop *pool_loop(const struct pool *pool)
@@ -393,5 +407,6 @@ void pools_free(struct pools **out)
             pool->pools = NULL;
             pool_unref(&pool);
         }
+    tls_unref(&p->dial);
     mem_free(p);
 }

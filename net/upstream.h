@@ -23,6 +23,9 @@ struct up {
     void *user; /* borrowed */
 };
 
+/* What its connections begin TLS with; NULL: they are plain.  Borrowed. */
+struct tls *pool_tls(const struct pool *pool);
+
 /* The pool that a request goes to; given: pool_unref().  Errors: E_NOMEM. */
 MUST_USE enum err pool_find(struct pools *p, const struct call_request *r,
                             struct pool **out);

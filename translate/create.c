@@ -139,6 +139,19 @@ static bool keep_promises(struct op *op, const json_t *body,
            keep_volumes(op, body, w) && keep_internet(op, body, t, w);
 }
 
+/* The back end's HTTP proxy speaks no TLS into a sandbox; a forward carries
+ * ours. */
+static bool keep_https(struct op *op, const struct conf_template *t,
+                       struct want *w)
+{
+    const struct conf_backend *backend = conf_backend(op->in.conf, t->backend);
+
+    if (!w->job.https_ports.n || (backend && backend->ports == PORTS_FORWARD))
+        return true;
+    api_fail_promise(op, w, "network.httpsPorts");
+    return false;
+}
+
 /* ---- the fields ---- */
 
 /* One element of a template's name: ^[a-z0-9_-]+$, and dots in a tag. */
@@ -309,6 +322,7 @@ static void order(struct op *op, struct str text, struct want *want)
     if (t && keep_promises(op, body, t, want) &&
         api_read_seconds(op, body, &timeout, &want->job.timeout_s, want) &&
         read_secure(op, body, want) && network_read(op, body, want) &&
+        keep_https(op, t, want) &&
         read_map(op, body, "metadata", false, &want->job.metadata, want) &&
         read_map(op, body, "envVars", true, &want->job.envs, want)) {
         want->job.idempotency_key = c->key;

@@ -1,16 +1,22 @@
 """port_app - what runs in a sandbox for ports.py and browser.mjs: every habit
-of an app that a front door could get wrong.  Run as port_app.py PORT [NAME].
+of an app that a front door could get wrong.  Run as port_app.py PORT [NAME
+[PEM]]; PEM makes it speak TLS.
 """
 import base64
 import hashlib
 import json
 import socket
+import ssl
 import struct
 import sys
 import threading
 import time
 
 PORT, NAME = int(sys.argv[1]), (sys.argv[2:] or ["app"])[0]
+TLS = None
+if sys.argv[3:]:
+    TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    TLS.load_cert_chain(sys.argv[3])
 LARGE = bytes(range(256)) * 4096  # 1 MiB
 sockets, version = set(), [1]
 
@@ -223,6 +229,11 @@ CLOSING = (cut, early, websocket)
 
 
 def serve(sock):
+    if TLS:
+        try:
+            sock = TLS.wrap_socket(sock, server_side=True)
+        except OSError:
+            return
     with sock, sock.makefile("rb") as file:
         try:
             while True:

@@ -64,13 +64,17 @@ class Way:
         self.run(box, port, name)
         return box
 
-    def run(self, box, port=3000, name="app"):
+    def run(self, box, port=3000, name="app", pem=None):
         host = f"49983-{box['sandboxID']}.{self.domain}"
         fields = {"X-Access-Token": box["envdAccessToken"], "Content-Type": "application/octet-stream"}
         source = open(os.path.join(HERE, "port_app.py"), "rb").read()
-        answer = self.ask("POST", "/files?path=/home/user/port_app.py&username=user", host, fields, source)
-        equal(answer.status, 200)
-        start = {"process": {"cmd": "/usr/bin/python3", "args": ["/home/user/port_app.py", str(port), name]}, "stdin": False}
+        more = []
+        for where, data in (("port_app.py", source), ("app.pem", pem)):
+            if data:
+                answer = self.ask("POST", f"/files?path=/home/user/{where}&username=user", host, fields, data)
+                equal(answer.status, 200)
+                more = ["/home/user/app.pem"] if pem else []
+        start = {"process": {"cmd": "/usr/bin/python3", "args": ["/home/user/port_app.py", str(port), name, *more]}, "stdin": False}
         body = wire.frame(start)
         fields.update({"Content-Type": "application/connect+json", "Connect-Protocol-Version": "1", "Content-Length": len(body)})
         sock = self.connect(host)

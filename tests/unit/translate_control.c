@@ -158,6 +158,11 @@ static const struct {
     {V2,
      "{\"templateID\":\"base\",\"network\":{\"httpsPorts\":"
      "[8443,443,8443]}}",
+     "job create tplbase as base 300 s secure {} {} https 443,8443"},
+    /* Over the back end's HTTP proxy. */
+    {V2,
+     "{\"templateID\":\"code-interpreter-v1\",\"network\":{\"httpsPorts\":"
+     "[443]}}",
      "fail NOT_KEPT: network.httpsPorts: what this asks for is not supported "
      "by this server"},
     {V2,

@@ -13,7 +13,8 @@ void stage_open(struct stage *s, enum op_class class, enum method method,
     memset(s, 0, sizeof(*s));
     cr_assert_eq(arena_new(1 << 20, &s->op.arena), E_OK);
     cr_assert_eq(arena_new(64 << 20, &s->op.scratch), E_OK);
-    s->backends[0] = (struct conf_backend){.name = STR("open"), .egress = true};
+    s->backends[0] = (struct conf_backend){
+        .name = STR("open"), .egress = true, .ports = PORTS_EXPOSE};
     s->backends[1] = (struct conf_backend){.name = STR("shut")};
     s->names[0] = STR("base");
     s->names[1] = STR("code-interpreter-v1");

@@ -38,7 +38,9 @@ MUST_USE enum err tls_new(const struct tls_pair *pairs, unsigned count,
  */
 MUST_USE enum err tls_new_dial(struct tls **out);
 
+/* One more holder; returns t. */
 struct tls *tls_ref(struct tls *t);
+/* Taken: one holder less; *t becomes NULL.  *t may be NULL. */
 void tls_unref(struct tls **t);
 
 #endif

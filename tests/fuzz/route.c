@@ -13,6 +13,25 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define FIELDS_MAX 8
 
+static void judge(const struct request_head *head, const struct route *route,
+                  enum err err)
+{
+    assert(route->port <= 65535);
+    assert(!route->id.p || (route->native || route->class == CLASS_LINK
+                                ? sandbox_native_id_ok(route->id)
+                                : sandbox_id_ok(route->id)));
+    assert((route->class == CLASS_ENVD) == (route->port == ROUTE_PORT_ENVD) ||
+           route->preflight || route->native || route->class == CLASS_LINK);
+    assert(err != E_OK || route->class == CLASS_API ||
+           route->class == CLASS_NATIVE || route->id.p || route->link.p ||
+           route->preflight || route->native);
+    assert(err != E_OK || route->class != CLASS_LINK || !route->port ||
+           link_port_ok(route->port));
+    assert(!route->native || (route->path.n && route->path.p[0] == '/'));
+    assert(err != E_OK || route->class != CLASS_ENVD ||
+           route_check_control(head->path) == E_OK);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct str direct[] = {STR("localhost"), STR("127.0.0.1"),
@@ -41,19 +60,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             at[head.fields.count++] = (struct field){name, value};
     }
     err = route_find(&head, &conf, &route);
-    assert(route.port <= 65535);
-    assert(!route.id.p || (route.native || route.class == CLASS_LINK
-                               ? sandbox_native_id_ok(route.id)
-                               : sandbox_id_ok(route.id)));
-    assert((route.class == CLASS_ENVD) == (route.port == ROUTE_PORT_ENVD) ||
-           route.preflight || route.native || route.class == CLASS_LINK);
-    assert(err != E_OK || route.class == CLASS_API ||
-           route.class == CLASS_NATIVE || route.id.p || route.link.p ||
-           route.preflight || route.native);
-    assert(err != E_OK || route.class != CLASS_LINK || !route.port ||
-           link_port_ok(route.port));
-    assert(!route.native || (route.path.n && route.path.p[0] == '/'));
-    assert(err != E_OK || route.class != CLASS_ENVD ||
-           route_check_control(head.path) == E_OK);
+    judge(&head, &route, err);
     return 0;
 }

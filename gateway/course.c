@@ -122,6 +122,8 @@ static enum state authenticate(struct exchange *x)
     if (next != X_RUN)
         return next;
     err = admit_check(x);
+    if (err == E_OK && x->key_found == FOUND)
+        err = quota_take(&x->worker->quota, x->key.number, &x->quota);
     if (err == E_OK)
         err = x->row_err;
     if (err == E_OK)
@@ -199,6 +201,7 @@ static void leave(struct exchange *x)
     if (x->facts & FACT_BURIED)
         return;
     x->facts |= FACT_BURIED;
+    quota_give(&x->quota);
     x->bytes_in = stream_bytes_in(x->stream);
     x->bytes_out = stream_bytes_out(x->stream);
     m->requests[x->route.class][x->status / 100]++;

@@ -80,7 +80,8 @@ struct exchange {
 
     const struct sandbox *record; /* counted; NULL: none */
     enum found key_found;
-    struct key key; /* of key_found FOUND */
+    struct key key;          /* of key_found FOUND */
+    struct quota_row *quota; /* owned: counted among its key's; or NULL */
     char envd_token[AUTH_TOKEN_LENGTH + 1];
     char traffic_token[AUTH_TOKEN_LENGTH + 1];
     struct passenger passenger;

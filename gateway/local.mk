@@ -14,6 +14,7 @@ noinst_LIBRARIES += %D%/libgateway.a
 	%D%/metrics.h %D%/metrics.c \
 	%D%/preview_fields.h %D%/preview_fields.c \
 	%D%/preview_gate.h %D%/preview_gate.c \
+	%D%/quota.h %D%/quota.c \
 	%D%/route.h %D%/route.c \
 	%D%/run.h %D%/run.c %D%/run_call.h %D%/run_call.c \
 	%D%/status.h %D%/status.c \

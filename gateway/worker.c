@@ -15,6 +15,7 @@ enum err worker_init(struct worker *w, struct loop *loop, struct store *store,
     w->conf = conf_ref(conf);
     list_init(&w->open);
     list_init(&w->spare);
+    quota_init(&w->quota);
     random_bytes(&w->boot, sizeof(w->boot));
     random_bytes(hash_key, sizeof(hash_key));
     err = arena_new(WORKER_SCRATCH_MAX, &w->scratch);

@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "conf/conf.h"
 #include "gateway/metrics.h"
+#include "gateway/quota.h"
 #include "live/live.h"
 #include "net/client.h"
 #include "net/loop.h"
@@ -33,9 +34,10 @@ struct worker {
     struct list open;             /* struct exchange */
     struct list spare;            /* struct exchange, for the next requests */
     unsigned spare_count;
-    uint32_t boot;  /* random: first half of the request ids */
-    uint32_t count; /* requests since the start: the second half */
-    bool leaving;   /* answers end their connection */
+    uint32_t boot;      /* random: first half of the request ids */
+    uint32_t count;     /* requests since the start: the second half */
+    bool leaving;       /* answers end their connection */
+    struct quota quota; /* open requests by key */
     struct metrics metrics;
 };
 

@@ -33,7 +33,9 @@ def back_end_down():
     g = Gateway()
     box = g.create().json()
     g.fake.down()
-    error(g.create(), 503, "true")
+    answer = g.create()
+    error(answer, 503, "true")
+    equal((answer.body, answer.headers["retry-after"]), (b'{"code":503,"message":"The sandbox server did not answer"}', "1"))
     wait_until("readyz says so", lambda: g.plain("/readyz").status == 503)
     time.sleep(1.1)
     equal(g.data(box, "GET", "/health").status, 503)
@@ -49,11 +51,13 @@ def back_end_down():
 
 def back_end_garbage():
     g = Gateway(create="2s")
-    for mode, status, retry in (("garbage", 502, "false"), ("500", None, "false"), ("rst", 503, "false"), ("hang", 504, "false")):
+    for mode, status, text in (("garbage", 502, "The answer of the sandbox was invalid"), ("500", 503, "The sandbox server did not answer"),
+                               ("404", 500, "The sandbox server refused"), ("rst", 503, "The sandbox server did not answer"),
+                               ("hang", 504, "The sandbox server took too long")):
         g.fake.fork = mode
         answer = g.create()
-        true(answer.status in ((status,) if status else (500, 502, 503)), f"{mode}: {answer.status} {answer.body}")
-        error(answer, answer.status, retry)
+        error(answer, status, "false")
+        equal((mode, answer.json()), (mode, {"code": status, "message": text}))
     g.fake.fork = "ok"
     equal(g.consistent(), set())
     box = g.create().json()

@@ -3,6 +3,7 @@ for the tests that break things.
 """
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -92,8 +93,12 @@ class Gateway:
         while os.path.exists(f"/proc/{worker}") and time.monotonic() < until:
             time.sleep(0.01)
 
+    def metric(self, name):
+        return int(re.search(rf"^sandgate_{name} (\d+)$", self.plain("/metrics").body.decode(), re.M).group(1))
+
     def end(self):
         if self.process.poll() is None:
+            wait_until("no client's connection or request is left", lambda: self.metric("connections") == 0 and self.metric("streams") == 0)
             self.process.terminate()
             try:
                 equal(self.process.wait(15), 0)

@@ -324,7 +324,7 @@ def a_hundred_reloads_leak_nothing():
     for _ in range(5):
         g.process.send_signal(signal.SIGHUP)
         time.sleep(0.05)
-    wait_until("the first ones are done", lambda: metric(g, "reloads_total") >= 1, 3)
+    wait_until("the first ones are done", lambda: g.metric("reloads_total") >= 1, 3)
     fds, size = descriptors(g), resident(g)
     for _ in range(100):
         g.process.send_signal(signal.SIGHUP)
@@ -336,17 +336,13 @@ def a_hundred_reloads_leak_nothing():
     good = open(g.config).read()
     open(g.config, "w").write(good.replace("domain: sandgate.test", "domain: [\n"))
     g.process.send_signal(signal.SIGHUP)
-    wait_until("the bad one is refused", lambda: metric(g, "reload_failures_total") == 1, 3)
+    wait_until("the bad one is refused", lambda: g.metric("reload_failures_total") == 1, 3)
     equal(g.data(box, "GET", "/health").status, 204)
     run = subprocess.run([PROGRAM, "check", "-c", g.config], capture_output=True, text=True)
     equal(run.returncode, 1)
     true(re.search(re.escape(g.config) + r":\d+:\d+: ", run.stderr), run.stderr)
     open(g.config, "w").write(good)
     g.end()
-
-
-def metric(g, name):
-    return int(re.search(rf"^sandgate_{name} (\d+)$", g.plain("/metrics").body.decode(), re.M).group(1))
 
 
 def readyz_says_so_before_nothing_is_accepted():
@@ -402,9 +398,9 @@ def nothing_of_the_process_is_for_others():
     run = subprocess.run([PROGRAM, "check", "-c", g.config], capture_output=True, text=True)
     equal(run.returncode, 1)
     true(":6:14: secret_file: " in run.stderr and "chmod 600" in run.stderr, run.stderr)
-    fails = metric(g, "reload_failures_total")
+    fails = g.metric("reload_failures_total")
     g.process.send_signal(signal.SIGHUP)
-    wait_until("a reload with it is refused", lambda: metric(g, "reload_failures_total") == fails + 1, 3)
+    wait_until("a reload with it is refused", lambda: g.metric("reload_failures_total") == fails + 1, 3)
     os.chmod(os.path.join(g.dir, "secret"), 0o600)
     g.end()
 

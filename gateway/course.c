@@ -511,11 +511,18 @@ static const struct stream_events orphan_events = {
 
 static void refuse(struct stream *s)
 {
-    static const struct answer_head head = {.status = 503};
+    struct field rows[] = {
+        {STR("Content-Type"), STR("application/json")},
+        {STR("Should-Retry"), STR("true")},
+        {STR("Retry-After"), STR("1")},
+    };
+    struct answer_head head = {.status = 503, .fields = {rows, 3, 3}};
 
     stream_own(s, &orphan_events, s);
     stream_close_after(s);
-    stream_say_all(s, &head, STR("The gateway has no memory left\n"));
+    stream_say_all(s, &head,
+                   STR("{\"code\":503,\"message\":\"The gateway has no "
+                       "memory left\"}"));
 }
 
 void course_begin(struct worker *w, struct stream *s,

@@ -458,6 +458,17 @@ Test(exchange, survives_without_memory)
         cr_expect(strstr(fake_said(), "all "), "allocation %ld", n);
         fake_turn();
     }
+    course_drop_spare(&fake.worker);
+    fake.show_fields = true;
+    mem_refuse(0);
+    fake_request("GET " API " /sandboxes\nX-API-Key: " FAKE_KEY, 0);
+    mem_refuse(-1);
+    cr_expect_str_eq(fake_said(),
+                     "close after; all 503 Content-Type=application/json "
+                     "Should-Retry=true Retry-After=1 {\"code\":503,"
+                     "\"message\":\"The gateway has no memory left\"}; "
+                     "free; ");
+    fake_turn();
     fake_request("GET " API " /sandboxes\nX-API-Key: " FAKE_KEY, 0);
     cr_expect_str_eq(fake_said(), HI);
 }

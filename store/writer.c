@@ -12,7 +12,7 @@
 #include "store/file.h"
 
 /* How soon writes of other processes are seen. */
-#define LOOK_MS 1000
+#define LOOK_MS 500
 /* A pause after memory was refused. */
 #define RETRY_MS 20
 

@@ -177,6 +177,16 @@ def a_killed_terminal_takes_its_program_along():
         pty = sandbox.pty(lambda data: there.set() if b"<go>" in data else None)
         pty.send_input(b"echo '<'go'>'; sleep 1234\n")
         true(there.wait(20), "it runs")
+
+        # A shell that dies before it has made the program its foreground one
+        # leaves it behind: the terminal's rule, not ours.
+        def shown():
+            return "sleep 1234" in sandbox.exec("ps ax -o stat,args | grep '^S+' || true").stdout
+
+        until = time.monotonic() + 10
+        while not shown():
+            true(time.monotonic() < until, "the program does not run")
+            time.sleep(0.1)
         pty.kill()
         until = time.monotonic() + 10
         while "sleep 1234" in sandbox.exec("ps ax -o args || true").stdout:

@@ -85,6 +85,8 @@ def forty_canaries_in_no_log_answer_or_metric():
     metrics = g.plain("/metrics").body.decode()
     master = g.process.pid
     line = "".join(open(f"/proc/{pid}/cmdline").read() for pid in (master, g.worker()))
+    g.ask("GET", "/health", {"X-Request-Id": "the-last-one"})
+    wait_until("the last line is there", lambda: "the-last-one" in files_of(g)["access.log"], 3)
     places = {**files_of(g), "answers": told, "metrics": metrics, "command line": line}
     true(box["sandboxID"] in places["access.log"], "the requests are logged")
     for place, text in places.items():
@@ -226,6 +228,7 @@ def logs_are_one_line_an_event():
     raw(g, b"GET /x\xff HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
     raw(g, b'GET /%22%0a%0d?a="\\{} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n')
     raw(g, b"GET /" + b"z" * 8000 + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    wait_until("the last line is there", lambda: "zzz" in files_of(g)["access.log"], 3)
     lines = files_of(g)["access.log"].splitlines()
     rows = [json.loads(line) for line in lines]
     true(all(len(line) < 4096 and row["type"] == "access" for line, row in zip(lines, rows)), "long or odd lines")

@@ -96,9 +96,14 @@ class Gateway:
     def metric(self, name):
         return int(re.search(rf"^sandgate_{name} (\d+)$", self.plain("/metrics").body.decode(), re.M).group(1))
 
+    def connections(self):
+        """Both ends of what is connected to its port: somebody else's test may have had that port before."""
+        return subprocess.run(["ss", "-Htnp", f"sport = :{self.port} or dport = :{self.port}"], capture_output=True, text=True).stdout
+
     def end(self):
         if self.process.poll() is None:
-            wait_until("no client's connection or request is left", lambda: self.metric("connections") == 0 and self.metric("streams") == 0)
+            wait_until("no client's connection or request is left", lambda: self.metric("connections") == 0 and self.metric("streams") == 0,
+                       told=self.connections)
             self.process.terminate()
             try:
                 equal(self.process.wait(15), 0)
@@ -175,8 +180,9 @@ class Gateway:
             time.sleep(0.1)
 
 
-def wait_until(what, condition, seconds=6):
+def wait_until(what, condition, seconds=6, told=None):
     until = time.monotonic() + seconds
     while not condition():
-        true(time.monotonic() < until, what)
+        if time.monotonic() > until:
+            raise AssertionError(f"{what}: {told()}" if told else what)
         time.sleep(0.05)

@@ -18,6 +18,9 @@
 #define RESTS (EV_CLOSED | EV_WRITE | EV_ET | EV_PERSIST)
 #define RESTS_ENDED (EV_WRITE | EV_ET | EV_PERSIST)
 
+/* Chunks up to that size wait for the end of the event: the sandbox server's
+ * frames of output are 43 KiB at most, and one read brings one or two. */
+#define GATHER_BYTES ((size_t)44 << 10)
 /* Most that waits for a socket; far above the high mark, because a whole
  * answer may be said at once. */
 #define OUT_MAX_BYTES ((size_t)256 << 20)
@@ -324,11 +327,14 @@ void io_say_framed(struct io *io, struct str before, struct str bytes,
 
     if (io->fd < 0 || io->failed || !bytes.n)
         return;
-    /* Through TLS the parts of a frame would be records of their own. */
-    if (bytes.n <= io->ops->copy_bytes || (before.n && io->ssl)) {
+    /* Through TLS the parts of a frame would be records of their own.  Frames
+     * of one event go out together: a write wakes the other side, and costs
+     * more than the copy. */
+    if (bytes.n <= io->ops->copy_bytes ||
+        (before.n && (io->ssl || bytes.n <= GATHER_BYTES))) {
         if (!copy(io, before) || !copy(io, bytes) || !copy(io, after))
             io_fail(io);
-        else if (bytes.n > io->ops->copy_bytes)
+        else if (bytes.n > GATHER_BYTES)
             io_push(io);
         return;
     }

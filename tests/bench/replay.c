@@ -5,6 +5,7 @@
  *   replay PORT
  *
  * GET /bytes/N       N bytes, Content-Length
+ * GET /frames/N      the bytes of N frames as ExecStream sends them, raw
  * GET /endless       chunked, until the client leaves
  * GET /absorbed      how many bytes /endless has written, as text
  * GET anything       a small answer
@@ -215,7 +216,16 @@ static void get_answer(struct peer *p, const char *path)
     /* The app's path stands behind the proxy's. */
     if (exposed)
         path = strchr(exposed + 8, '/') ? strchr(exposed + 8, '/') : "/";
-    if (strncmp(path, "/bytes/", 7) == 0) {
+    if (strncmp(path, "/frames/", 8) == 0) {
+        p->block = exec_chunk;
+        p->block_n = exec_chunk_n;
+        p->block_left = strtoull(path + 8, NULL, 10) * exec_chunk_n;
+        p->head_n = (size_t)snprintf(p->head, sizeof(p->head),
+                                     "HTTP/1.1 200 OK\r\nContent-Type: "
+                                     "application/octet-stream\r\n"
+                                     "Content-Length: %llu\r\n\r\n",
+                                     (unsigned long long)p->block_left);
+    } else if (strncmp(path, "/bytes/", 7) == 0) {
         p->block = zeros;
         p->block_n = sizeof(zeros);
         p->block_left = strtoull(path + 7, NULL, 10);

@@ -156,6 +156,9 @@ def run(sock):
     """Serve box until it goes away."""
     wake_out, wake_in = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     signal.signal(signal.SIGCHLD, lambda *_: None)
+    # As pid 1 it does not die of these; what it starts inherits the default.
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
     signal.set_wakeup_fd(wake_in, warn_on_full_buffer=False)
     me = Agent(sock)
     poll = select.poll()

@@ -50,8 +50,9 @@ def _exec(request, argv, env, report):
         score = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
         os.write(score, _OOM_SCORE)
         os.close(score)
+        # What box was started with (nohup, a shell's &) is not the guest's.
         for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD,
-                       signal.SIGINT):
+                       signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
             signal.signal(number, signal.SIG_DFL)
         os.execve(argv[0], argv, env)
     except OSError as problem:

@@ -253,9 +253,12 @@ def tls_inside(way):
         for _ in range(32):
             sock.sendall(piece)
         equal(wire.read_answer(file).json()["sha256"], hashlib.sha256(piece * 32).hexdigest())
+    # Small messages only: see the open point on TLS inside in
+    # docs/differences.md.
     socket_ = WebSocket(way, host)
-    socket_.send(piece)
-    equal(socket_.receive(), (2, piece))
+    for n in (0, 1, 4096):
+        socket_.send(piece[:n])
+        equal(socket_.receive(), (2, piece[:n]))
     socket_.close()
     _, at, path = mint(way, box, 8443)
     clean, cookie = enter(way, at, path)

@@ -622,7 +622,7 @@ void code_contexts_hear(struct op *op, const struct op_event *event,
                         struct want *want)
 {
     const struct conf_template *t = proto_template(op);
-    struct str user = t && t->user.n ? t->user : STR("user"), cwd, body;
+    struct str user = t && t->user.n ? t->user : STR("user"), cwd;
     struct buf b;
 
     (void)event;
@@ -634,12 +634,7 @@ void code_contexts_hear(struct op *op, const struct op_event *event,
     buf_put(&b, STR("[{\"id\":\"default\",\"language\":\"python\",\"cwd\":"));
     json_write_text(&b, cwd, true, false);
     buf_put(&b, STR("}]"));
-    body = b.failed ? STR_NONE : arena_copy(op->arena, buf_str(&b));
-    buf_clear(&b);
-    if (body.p)
-        want_json(op, want, 200, body);
-    else
-        want_fail(want, E_NOMEM, STR_NONE);
+    want_json_take(op, want, 200, &b);
 }
 
 void code_context_change_hear(struct op *op, const struct op_event *event,

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "conf/conf.h"
@@ -361,6 +362,9 @@ void want_answer(struct op *op, struct want *w, int status,
                  const struct fields *fields, struct str body);
 /* A whole JSON answer likewise. */
 void want_json(struct op *op, struct want *w, int status, struct str body);
+/* The same with what a writer holds; taken: the buffer is cleared.  A failed
+ * writer, or no room in the arena, is E_NOMEM. */
+void want_json_take(struct op *op, struct want *w, int status, struct buf *b);
 /* The same without a body: 204, or Content-Length: 0. */
 void want_empty(struct op *op, struct want *w, int status);
 

@@ -401,7 +401,6 @@ void process_connect_hear(struct op *op, const struct op_event *event,
 static void list(struct op *op, const struct op_result *result,
                  struct want *want)
 {
-    struct str body;
     struct buf b;
 
     buf_init(&b, 64 << 20);
@@ -419,12 +418,7 @@ static void list(struct op *op, const struct op_result *result,
         buf_byte(&b, '}');
     }
     buf_put(&b, result->count ? STR("]}") : STR("}"));
-    body = b.failed ? STR_NONE : arena_copy(op->arena, buf_str(&b));
-    buf_clear(&b);
-    if (body.p)
-        want_json(op, want, 200, body);
-    else
-        want_fail(want, E_NOMEM, STR_NONE);
+    want_json_take(op, want, 200, &b);
 }
 
 void process_list_hear(struct op *op, const struct op_event *event,

@@ -352,7 +352,6 @@ static void settled(struct op *op, struct upload *u,
 static void finish(struct op *op, struct upload *u, struct want *w)
 {
     struct buf b;
-    struct str body;
 
     buf_init(&b, 16 << 20);
     buf_byte(&b, '[');
@@ -364,12 +363,7 @@ static void finish(struct op *op, struct upload *u, struct want *w)
         buf_put(&b, STR(",\"type\":\"file\"}"));
     }
     buf_byte(&b, ']');
-    body = b.failed ? STR_NONE : arena_copy(op->arena, buf_str(&b));
-    buf_clear(&b);
-    if (body.p)
-        want_json(op, w, 200, body);
-    else
-        want_fail(w, E_NOMEM, STR_NONE);
+    want_json_take(op, w, 200, &b);
 }
 
 /* Unpack into plain while there is room. */

@@ -45,6 +45,17 @@ void want_json(struct op *op, struct want *w, int status, struct str body)
         want_answer(op, w, status, &fields, body);
 }
 
+void want_json_take(struct op *op, struct want *w, int status, struct buf *b)
+{
+    struct str body = b->failed ? STR_NONE : arena_copy(op->arena, buf_str(b));
+
+    buf_clear(b);
+    if (body.p)
+        want_json(op, w, status, body);
+    else
+        want_fail(w, E_NOMEM, STR_NONE);
+}
+
 void want_empty(struct op *op, struct want *w, int status)
 {
     want_answer(op, w, status, NULL, STR_NONE);

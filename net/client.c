@@ -95,7 +95,8 @@ static void fail(struct call *c, enum err why)
 static void complete(struct call *c, size_t rest_bytes)
 {
     bool reuse = c->answer.keep && c->said_end && !rest_bytes &&
-                 !io_pending(&c->up->io) && !c->up->io.failed;
+                 !io_pending(&c->up->io) && !io_holds(&c->up->io) &&
+                 !c->up->io.failed;
 
     c->state = CALL_OVER;
     c->facts.sent = true;
@@ -432,6 +433,8 @@ static void step(struct call *c)
         return;
     io_watch(&c->up->io, wants_bytes(c));
     io_due(&c->up->io, due(c));
+    if (c->up->io.reads && io_holds(&c->up->io))
+        turn_later(c->loop, &c->up->io.post);
 }
 
 /* TLS is agreed on step by step, and then the request goes out. */
@@ -486,7 +489,7 @@ static void on_up(void *user, unsigned what)
     else if (what & IO_DUE && clock_ms() >= due(c))
         fail(c,
              c->state == CALL_CONNECT ? E_BACKEND_DOWN : E_UPSTREAM_DEADLINE);
-    else if (what & IO_READABLE)
+    else if (what & IO_READABLE || (c->up->io.reads && io_holds(&c->up->io)))
         read_once(c);
     if (c->up)
         step(c);

@@ -12,6 +12,7 @@
 /* Masks of the descriptor's event. */
 #define READS (EV_READ | EV_PERSIST)
 #define READS_WRITES (EV_READ | EV_WRITE | EV_PERSIST)
+#define WRITES (EV_WRITE | EV_PERSIST)
 /* While nothing is read: a FIN is EV_CLOSED.  A reset comes as EV_WRITE (so
  * libevent tells EPOLLERR), edge-triggered since a socket is nearly always
  * writable. */
@@ -58,6 +59,8 @@ static void set_watch(struct io *io)
         return;
     if (!io->reads)
         set_mask(io, ended ? RESTS_ENDED : RESTS);
+    else if (io->ssl && buf_len(&io->out) > IO_UNREAD_BYTES)
+        set_mask(io, WRITES);
     else
         set_mask(io, buf_len(&io->out) ? READS_WRITES : READS);
 }
@@ -264,10 +267,9 @@ void io_flush(struct io *io)
     io->progress_ms = clock_ms();
     io->sent_bytes += (uint64_t)n;
     buf_drop(&io->out, (size_t)n);
-    if (!buf_len(&io->out)) {
+    if (!buf_len(&io->out))
         buf_clear(&io->out);
-        set_watch(io);
-    }
+    set_watch(io);
 }
 
 char *io_room(struct io *io, size_t n)

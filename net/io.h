@@ -52,6 +52,10 @@ extern const struct io_ops io_plain;
 
 #define IO_NEVER INT64_MAX
 
+/* Reading through TLS can make us write, so who does not read what was
+ * written is not read either while more than that waits for the socket. */
+#define IO_UNREAD_BYTES 131072
+
 struct io {
     struct loop *loop;        /* borrowed */
     const struct io_ops *ops; /* static */

@@ -14,10 +14,6 @@
 #include "net/tls_bio.h"
 #include "net/tls_context.h"
 
-/* A client that makes us write without reading what we wrote is not read
- * either until it did. */
-#define OUT_HIGH_BYTES 65536
-
 /* One record: pieces up to it are copied behind what waits, so that a head
  * and a small body are one record. */
 #define RECORD_BYTES 16384
@@ -47,10 +43,8 @@ static enum io_got tls_read(struct io *io, char *p, size_t room, size_t *n)
     if (got != IO_AGAIN)
         return got;
     io->dry = io->drained = false;
-    if (buf_len(&io->out) > OUT_HIGH_BYTES) {
-        io->dry = true;
+    if (buf_len(&io->out) > IO_UNREAD_BYTES)
         return IO_AGAIN;
-    }
     ERR_clear_error();
     while (*n < room) {
         size_t part = 0;
@@ -121,7 +115,8 @@ static bool tls_holds(const struct io *io)
 {
     if (io->held != IO_AGAIN)
         return true;
-    return io->ssl && !io->dry && SSL_has_pending(io->ssl);
+    return io->ssl && !io->dry && buf_len(&io->out) <= IO_UNREAD_BYTES &&
+           SSL_has_pending(io->ssl);
 }
 
 static const struct io_ops io_tls = {tls_read,  tls_write, tls_shutdown,

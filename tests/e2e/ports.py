@@ -253,10 +253,10 @@ def tls_inside(way):
         for _ in range(32):
             sock.sendall(piece)
         equal(wire.read_answer(file).json()["sha256"], hashlib.sha256(piece * 32).hexdigest())
-    # Small messages only: see the open point on TLS inside in
-    # docs/differences.md.
     socket_ = WebSocket(way, host)
-    for n in (0, 1, 4096):
+    # Sizes about those of reads and records: what one read leaves inside
+    # TLS must be read on.
+    for n in (0, 1, 4096, 65526, 65536, *range(65537, 82000, 1500), *(1 << 20,) * 8):
         socket_.send(piece[:n])
         equal(socket_.receive(), (2, piece[:n]))
     socket_.close()

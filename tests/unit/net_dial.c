@@ -125,3 +125,53 @@ Test(dial, keeps_plain_calls_apart)
     cr_expect_not(call_facts(a.call).reused);
     finish();
 }
+
+/* An answer of that size, its body longer than one read. */
+static size_t answer_bytes;
+
+static void answer_long(struct desk *d)
+{
+    static char body[3 << 16];
+    struct answer_head head = {.status = 200};
+
+    memset(body, 'x', sizeof(body));
+    stream_say_all(d->stream, &head, str_from(body, answer_bytes));
+}
+
+/* What one read leaves inside OpenSSL is in no socket, and no event tells of
+ * it. */
+Test(dial, reads_what_one_read_left_inside)
+{
+    begin();
+    r.on_end = answer_long;
+    for (answer_bytes = 65000; answer_bytes < 84000; answer_bytes += 257) {
+        struct call_request q = to_server("app.test");
+
+        caller_start(&a, &fake, &q);
+        RIG_UNTIL(&r, NULL, a.ended || a.cut);
+        cr_assert_eq(buf_len(&a.body), answer_bytes);
+        caller_clear(&a);
+    }
+    finish();
+}
+
+/* The same when the reader paused meanwhile. */
+Test(dial, reads_what_a_pause_left_inside)
+{
+    struct call_request q;
+
+    begin();
+    r.on_end = answer_long;
+    for (answer_bytes = 65000; answer_bytes < 84000; answer_bytes += 1021) {
+        q = to_server("app.test");
+        a.pause = true;
+        caller_start(&a, &fake, &q);
+        RIG_UNTIL(&r, NULL, a.status);
+        rig_settle(&r, NULL);
+        call_resume(a.call, PAUSE_USER);
+        RIG_UNTIL(&r, NULL, a.ended || a.cut);
+        cr_assert_eq(buf_len(&a.body), answer_bytes);
+        caller_clear(&a);
+    }
+    finish();
+}

@@ -414,3 +414,76 @@ Test(tls, survives_refused_allocations)
     }
     close_all();
 }
+
+/* Answer the first piece with more than any socket takes. */
+static void answer_much(struct desk *d, struct str piece)
+{
+    static char much[8 << 20];
+
+    if (d->pieces == 1)
+        stream_say(d->stream, str_from(much, sizeof(much)));
+    buf_put(&d->body, piece);
+}
+
+static void open_tunnel(struct desk *d, const struct request_head *head)
+{
+    struct answer_head answer = {.status = 101};
+
+    (void)head;
+    stream_say_head(d->stream, &answer);
+    stream_resume(d->stream, PAUSE_WAIT);
+}
+
+static void on_time(void *arg)
+{
+    *(bool *)arg = true;
+}
+
+/* How often the loop wakes up while nothing can be done. */
+static unsigned turns_in(int ms)
+{
+    struct timer t;
+    bool over = false;
+    unsigned turns = 0;
+
+    cr_assert_eq(timer_init(&t, r.loop, on_time, &over), E_OK);
+    timer_set(&t, ms);
+    for (; !over; turns++)
+        loop_turn(r.loop, true);
+    timer_clear(&t);
+    return turns;
+}
+
+/* A client that does not read is not read either, and costs no turns of the
+ * loop; when it reads again, nothing is left behind inside OpenSSL. */
+Test(tls, reads_on_when_what_it_wrote_is_read)
+{
+    static char up[65536 + 1000];
+    struct raw c;
+
+    open_all(false);
+    r.on_request = open_tunnel;
+    r.on_piece = answer_much;
+    for (size_t more = 0; more < 2; more++) {
+        struct desk *d = &r.desks[more];
+
+        cr_assert(raw_connect_tls(&c, &r, "api.test", NULL));
+        raw_send(&c,
+                 STR("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n"
+                     "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                     "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"));
+        RIG_UNTIL(&r, &c, raw_has(&c, "101"));
+        c.stalled = true;
+        raw_send(&c, str_from(up, sizeof(up)));
+        RIG_UNTIL(&r, &c, d->pieces);
+        rig_settle(&r, &c);
+        raw_send(&c, str_from(up, more));
+        cr_expect_leq(turns_in(30), 10);
+        cr_expect_lt(buf_len(&d->body), sizeof(up));
+        c.stalled = false;
+        RIG_UNTIL(&r, &c, buf_len(&c.got) > 8 << 20);
+        RIG_UNTIL(&r, &c, buf_len(&d->body) == sizeof(up) + more);
+        raw_close(&c);
+    }
+    close_all();
+}

@@ -43,7 +43,8 @@ struct conn {
     struct tls *tls;          /* counted */
     struct buf in;            /* read and not used */
     struct h1_scan scan;      /* of a head that came in parts */
-    int64_t since_ms;         /* the state began, or the tunnel had a byte */
+    int64_t since_ms;         /* the state began, or the tunnel had a byte
+                                 of the client */
     unsigned drained_bytes;
     bool ended;    /* tunnel: the client's direction is over */
     char peer[40]; /* address as text */
@@ -332,6 +333,7 @@ static void on_eof(struct conn *c)
         lose(c, E_GONE_CLIENT);
     } else {
         c->ended = true;
+        c->since_ms = clock_ms();
         c->stream->told_end = true;
         if (c->stream->s.events)
             c->stream->s.events->on_end(c->stream->s.arg);
@@ -383,6 +385,17 @@ static void shake_hands(struct conn *c)
 
 /* ---- what is due ---- */
 
+/* Silence of both sides. */
+static int64_t tunnel_due(const struct conn *c)
+{
+    const struct server_settings *set = &c->server->settings;
+    int64_t said_ms = c->stream->said_ms;
+    bool half = c->ended || c->stream->shut;
+
+    return (said_ms > c->since_ms ? said_ms : c->since_ms) +
+           (half ? set->half_open_ms : set->tunnel_idle_ms);
+}
+
 static int64_t open_due(const struct conn *c)
 {
     const struct server_settings *set = &c->server->settings;
@@ -392,9 +405,7 @@ static int64_t open_due(const struct conn *c)
     if (buf_len(&c->io.out))
         return c->io.progress_ms + set->stall_ms;
     if (c->stream->tunnel)
-        return c->since_ms + (c->ended || c->stream->shut
-                                  ? set->half_open_ms
-                                  : set->tunnel_idle_ms);
+        return tunnel_due(c);
     if (!s->body_first_ms || c->stream->body.ended || s->pauses)
         return IO_NEVER;
     earned_ms = s->body_rate ? s->bytes_in * 1000 / s->body_rate : 0;

@@ -78,6 +78,7 @@ static void say_head(struct stream *s, const struct answer_head *said)
     if (room)
         io_grew(hs->io, h1_write_answer(room, &head, &extra));
     if (hs->tunnel) {
+        hs->said_ms = clock_ms();
         h1_body_begin(&hs->body, LENGTH_CLOSE);
         hs->told_end = false;
     }
@@ -102,6 +103,8 @@ static bool say(struct stream *s, struct str piece)
     if (hs->left >= 0 && piece.n > (uint64_t)hs->left)
         piece.n = (size_t)hs->left;
     s->bytes_out += piece.n;
+    if (hs->tunnel)
+        hs->said_ms = clock_ms();
     if (hs->left == LENGTH_CHUNKED && !hs->plain) {
         say_chunk(hs->io, piece);
     } else {
@@ -266,6 +269,7 @@ enum err h1_stream_new(struct server *server, struct io *io,
     hs->io = io;
     hs->answer = ANSWER_NONE;
     hs->at_hand = 0;
+    hs->said_ms = 0;
     hs->tunnel = hs->told_end = hs->full = hs->shut = false;
     server->stream_count++;
     server->alive++;

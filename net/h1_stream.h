@@ -23,14 +23,15 @@ struct h1_stream {
         ANSWER_SAID, /* whole */
         ANSWER_CUT   /* to be cut by the connection */
     } answer;
-    int64_t left;  /* of the answer, with a length; or LENGTH_CHUNKED */
-    bool mute;     /* the answer has no body: HEAD, 204, 304 */
-    bool plain;    /* HTTP/1.0 or tunnel: no chunks */
-    bool keep;     /* the connection goes on after the answer */
-    bool tunnel;   /* after 101 */
-    bool told_end; /* on_end was called */
-    bool full;     /* false was answered: on_room is due */
-    bool shut;     /* tunnel: our direction was shut down */
+    int64_t left;    /* of the answer, with a length; or LENGTH_CHUNKED */
+    int64_t said_ms; /* tunnel: when it was last written to */
+    bool mute;       /* the answer has no body: HEAD, 204, 304 */
+    bool plain;      /* HTTP/1.0 or tunnel: no chunks */
+    bool keep;       /* the connection goes on after the answer */
+    bool tunnel;     /* after 101 */
+    bool told_end;   /* on_end was called */
+    bool full;       /* false was answered: on_room is due */
+    bool shut;       /* tunnel: our direction was shut down */
 };
 
 /* A stream for a head of those lines, whose texts are copied.

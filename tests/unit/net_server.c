@@ -349,6 +349,43 @@ Test(server, ends_a_silent_tunnel)
     finish();
 }
 
+/* An app that only speaks keeps its tunnel, whole or half; the clock stands
+ * but for what the test moves it. */
+static void speaks_alone(bool half)
+{
+    struct desk *d = &r.desks[0];
+    int64_t now_ms = 100000;
+
+    clock_set_ms(now_ms);
+    begin_tunnel();
+    if (half) {
+        shutdown(c.fd, SHUT_WR);
+        RIG_UNTIL(&r, &c, d->ended);
+    }
+    for (int i = 0; i < 5; i++) {
+        clock_set_ms(now_ms += 20);
+        stream_say(d->stream, STR("tick"));
+        for (int turn = 0; turn < 40; turn++) {
+            rig_turn(&r, &c);
+            poll(NULL, 0, 1);
+        }
+        cr_assert(!d->gone);
+    }
+    clock_set_ms(now_ms + 31);
+    RIG_UNTIL(&r, &c, d->gone);
+    finish();
+}
+
+Test(server, keeps_a_tunnel_whose_app_speaks)
+{
+    speaks_alone(false);
+}
+
+Test(server, keeps_a_half_open_tunnel_whose_app_speaks)
+{
+    speaks_alone(true);
+}
+
 Test(server, ends_a_tunnel_that_stays_half_open)
 {
     begin_tunnel();

@@ -15,6 +15,11 @@
 #include "preview/token.h"
 
 #define CONNECT_MS 3000 /* threats.md U-13 */
+/* A client that closed its half of a tunnel is told to the app when nothing has
+ * come from there for so long.  The sandbox server carries no half-close, it
+ * ends both halves, so an answer under way would be lost.  Source:
+ * mitos-sandbox-server.md 1.8. */
+#define QUIET_MS 2000
 /* The longest text that the proxy has for a 502 of its own. */
 #define SEEN_MAX 64
 
@@ -88,6 +93,15 @@ MUST_USE static enum err add_for_browser(struct exchange *x,
     return err;
 }
 
+/* A stream of events has no end of its own. */
+static bool is_events(const struct answer_head *head)
+{
+    struct str type = fields_get(&head->fields, STR("content-type"));
+
+    return type.p &&
+           str_ieq(str_trim(str_cut(&type, ';')), STR("text/event-stream"));
+}
+
 /* The answer's head, cleaned.  A body that is still to come is not waited
  * for: net ends the connection with this answer then (threats.md U-12). */
 static void say_head(struct exchange *x, const struct answer_head *head)
@@ -98,6 +112,7 @@ static void say_head(struct exchange *x, const struct answer_head *head)
         .length = head->length == LENGTH_CLOSE ? LENGTH_CHUNKED : head->length};
     enum err err = hygiene_answer(head, x->arena, &clean.fields);
 
+    x->passenger.lasting = x->carry.tunnel || is_events(head);
     if (err == E_OK)
         err = add_for_browser(x, &clean.fields);
     if (err == E_OK)
@@ -149,8 +164,13 @@ static void on_head(void *arg, const struct answer_head *head)
 
 static void say_piece(struct exchange *x, struct str piece)
 {
-    if (!stream_say(x->stream, piece))
-        call_pause(x->carry.call, PAUSE_FULL);
+    struct carry *c = &x->carry;
+
+    if (c->heard_ms)
+        c->heard_ms = clock_ms();
+    c->full = !stream_say(x->stream, piece);
+    if (c->full)
+        call_pause(c->call, PAUSE_FULL);
 }
 
 /* The 502 has a body: it is the app's. */
@@ -472,12 +492,29 @@ static void on_target(void *arg, enum err err, const struct port_target *t)
 
 /* ---- the step ---- */
 
+/* Has the app said what it had to say?  Else it is looked at again. */
+static bool is_quiet(struct exchange *x)
+{
+    struct carry *c = &x->carry;
+    int64_t now_ms = clock_ms(), due_ms;
+
+    if (!c->tunnel || c->upstream_ended)
+        return true;
+    if (!c->heard_ms || c->full)
+        c->heard_ms = now_ms;
+    due_ms = c->heard_ms + QUIET_MS;
+    if (now_ms < due_ms)
+        timer_set(&x->timer, due_ms - now_ms);
+    return now_ms >= due_ms;
+}
+
 /* The client's side has ended: tell the upstream, once. */
 static void tell_end(struct exchange *x)
 {
     struct carry *c = &x->carry;
 
-    if (!(x->facts & FACT_BODY_ENDED) || c->client_told || !c->call)
+    if (!(x->facts & FACT_BODY_ENDED) || c->client_told || !c->call ||
+        !is_quiet(x))
         return;
     c->client_told = true;
     if (x->head->length != 0 || c->tunnel)
@@ -501,7 +538,7 @@ enum state carry_step(struct exchange *x)
     tell_end(x);
     if (!c->upstream_ended)
         return X_WAIT;
-    if (c->tunnel && !c->client_told)
+    if (c->tunnel && !(x->facts & FACT_BODY_ENDED))
         return X_WAIT;
     if (c->tunnel)
         x->told = TOLD_ALL;
@@ -521,6 +558,7 @@ void carry_client_piece(struct exchange *x, struct str piece)
 
 void carry_client_room(struct exchange *x)
 {
+    x->carry.full = false;
     if (x->carry.call)
         call_resume(x->carry.call, PAUSE_FULL);
 }

@@ -27,6 +27,8 @@ struct carry {
     bool tunnel;       /* after 101 */
     bool upstream_ended;
     bool client_told; /* the upstream knows that the client's side ended */
+    bool full;        /* the client reads more slowly than the app writes */
+    int64_t heard_ms; /* tunnel whose client ended: when the app last spoke */
     /* A 502 of the proxy whose body must be seen first. */
     struct answer_head *held; /* arena; NULL none */
     struct buf seen;

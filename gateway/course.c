@@ -184,8 +184,13 @@ static void answer_failure(struct exchange *x)
     };
     struct answer_head head;
     struct str body;
+    enum err named;
 
     answer_build(&r, x->arena, &head, &body);
+    /* For who asks the operator why; without memory it goes without. */
+    named =
+        fields_add(&head.fields, x->arena, STR("X-Request-Id"), str_of(x->id));
+    (void)named;
     exchange_note_head(x, head.status);
     x->told = TOLD_ALL;
     stream_say_all(x->stream, &head, body);

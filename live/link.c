@@ -98,10 +98,22 @@ enum preview_standing live_link_ask(void *arg, const struct link *link,
     return PREVIEW_UNKNOWN;
 }
 
-/* Kick those whose link is revoked.  What is told may take others off the
- * lists. */
+/* Why p may not stay; E_OK: it may. */
+MUST_USE static enum err verdict(struct live *l, const struct passenger *p,
+                                 int64_t now_s)
+{
+    if (p->lasting && p->by.expires_s <= now_s)
+        return E_TOKEN_EXPIRED;
+    if (live_link_ask(l, &p->by, PREVIEW_OF_COOKIE) == PREVIEW_REVOKED)
+        return E_TOKEN_REVOKED;
+    return E_OK;
+}
+
+/* Kick those whose link is revoked or over.  What is told may take others off
+ * the lists. */
 static void look(struct live *l)
 {
+    int64_t now_s = clock_wall_ms() / 1000;
     struct list waiting, *at;
 
     list_init(&waiting);
@@ -110,8 +122,10 @@ static void look(struct live *l)
     while ((at = list_pop(&waiting))) {
         struct passenger *p = LIST_OF(at, struct passenger, shown);
 
-        if (live_link_ask(l, &p->by, PREVIEW_OF_COOKIE) == PREVIEW_REVOKED)
-            p->on_kicked(p->arg, E_TOKEN_REVOKED);
+        enum err err = verdict(l, p, now_s);
+
+        if (err)
+            p->on_kicked(p->arg, err);
         else
             list_push(&l->shown, &p->shown);
     }

@@ -74,8 +74,11 @@ struct passenger {
     struct live_sandbox *in;                    /* live's own */
     void (*on_kicked)(void *arg, enum err why); /* the sandbox ended
         (E_SANDBOX_GONE: the record is gone already), or the link was revoked
-        (E_TOKEN_REVOKED); cut.  May call passenger_leave(). */
+        (E_TOKEN_REVOKED) or is over (E_TOKEN_EXPIRED, only who is lasting);
+        cut.  May call passenger_leave(). */
     void *arg;
+    bool lasting; /* set by its owner: has no end of its own (a WebSocket, a
+        stream of events), so that the link's end is its end */
     struct list shown; /* live's own: among those that a link admitted */
     struct link by;    /* live's own: that link */
 };
@@ -87,7 +90,8 @@ struct passenger {
 MUST_USE enum err passenger_board(struct live *l, const struct sandbox *s,
                                   struct passenger *p);
 /* It is aboard, and that link admitted it: it is kicked when the link is
- * revoked; at once when this process did it, within 1.3 s when another. */
+ * revoked (at once when this process did it, within 1 s when another), or
+ * within a second of the link's expiry. */
 void passenger_show(struct live *l, struct passenger *p,
                     const struct link *link);
 /* Harmless when it is not aboard. */

@@ -210,9 +210,15 @@ def websocket(request):
                 break
             if data == b"headers":
                 data = json.dumps(request.fields).encode()
+            if data == b"later":
+                time.sleep(0.5)
             request.sock.sendall(make_frame(kind, data))
     finally:
         sockets.discard(request.sock)
+
+
+def count(request):
+    request.say(200, str(len(sockets)))
 
 
 def touch(request):
@@ -224,7 +230,8 @@ def touch(request):
 
 
 ROWS = {"/": page, "/next": page, "/sse": events, "/range": ranges, "/large": large, "/cookies": cookies, "/cors": cors, "/slow": slow,
-        "/trailers": trailers, "/cut": cut, "/early": early, "/ws": websocket, "/hmr": websocket, "/touch": touch}
+        "/trailers": trailers, "/cut": cut, "/early": early, "/ws": websocket, "/hmr": websocket, "/touch": touch,
+        "/count": count}
 CLOSING = (cut, early, websocket)
 
 

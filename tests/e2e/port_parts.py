@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import tempfile
@@ -246,6 +247,19 @@ class WebSocket:
         elif size == 127:
             size = struct.unpack("!Q", self.file.read(8))[0]
         return head[0] & 15, self.file.read(size)
+
+    def end(self):
+        """Our half, cleanly; the other one goes on."""
+        if isinstance(self.sock, ssl.SSLSocket):
+            until = self.sock.gettimeout()
+            self.sock.settimeout(0)
+            try:
+                self.sock.unwrap()
+            except ssl.SSLWantReadError:
+                pass
+            self.sock.settimeout(until)
+        else:
+            self.sock.shutdown(socket.SHUT_WR)
 
     def close(self):
         self.file.close()

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "auth/token.h"
+#include "base/clock.h"
 #include "tests/unit/gateway_fake.h"
 
 TestSuite(carry, .init = fake_start, .fini = fake_stop);
@@ -64,6 +65,11 @@ Test(carry, says_continue_when_the_upstream_is_chosen)
                                   "; continue; resume 4; ");
 }
 
+static void pass(int64_t ms)
+{
+    fake_time(clock_ms() + ms);
+}
+
 Test(carry, carries_a_tunnel_with_half_closes)
 {
     fake_request("GET " PORT " /ws\nUpgrade: websocket\nConnection: "
@@ -77,12 +83,55 @@ Test(carry, carries_a_tunnel_with_half_closes)
     cr_expect_str_eq(fake_said(), "head 101 X-App=1; resume 4; ");
     fake_client("to");
     fake_call("from");
+    fake_call_end();
+    cr_expect_str_eq(fake_said(), "send to; say from; end; ");
+    fake_client("last");
     fake_client_end();
-    cr_expect_str_eq(fake_said(), "send to; say from; send end; ");
+    cr_expect_str_eq(fake_said(),
+                     "send last; send end; call free; port left; free; ");
+}
+
+/* The sandbox server would end both halves, with an answer under way. */
+Test(carry, tells_the_clients_half_close_when_the_app_is_quiet)
+{
+    fake_request("GET " PORT " /ws\nUpgrade: websocket\nConnection: "
+                 "Upgrade\nSec-WebSocket-Key: k",
+                 0);
+    fake_call_head(101, LENGTH_NONE);
+    fake_client("to");
+    fake_said();
+    fake_client_end();
+    pass(1990);
+    fake_call("under way");
+    pass(1990);
+    cr_expect_str_eq(fake_said(), "say under way; ");
+    pass(20);
+    cr_expect_str_eq(fake_said(), "send end; ");
     fake_call("last");
     fake_call_end();
     cr_expect_str_eq(fake_said(),
                      "say last; end; call free; port left; free; ");
+}
+
+/* Nor is it quiet as long as the client does not take what it said. */
+Test(carry, waits_for_a_half_closed_client_that_reads_slowly)
+{
+    fake_request("GET " PORT " /ws\nUpgrade: websocket\nConnection: "
+                 "Upgrade\nSec-WebSocket-Key: k",
+                 0);
+    fake_call_head(101, LENGTH_NONE);
+    fake_client_end();
+    fake.full = true;
+    fake_call("much");
+    fake_said();
+    for (int i = 0; i < 5; i++)
+        pass(2100);
+    cr_expect_str_eq(fake_said(), "");
+    fake.full = false;
+    fake_room();
+    pass(2100);
+    pass(2100);
+    cr_expect_str_eq(fake_said(), "call resume 2; send end; ");
 }
 
 Test(carry, tells_a_closed_port_by_a_fresh_connection_without_a_byte)

@@ -390,6 +390,33 @@ Test(live_link, kicks_when_somebody_else_has_revoked)
     cr_expect_eq(by.why, E_TOKEN_REVOKED);
 }
 
+/* What has no end of its own ends with the link; an answer goes on. */
+Test(live_link, kicks_what_lasts_when_the_link_is_over)
+{
+    struct told t, other;
+    struct traveller lasting, answer, by_other;
+    struct link link;
+    struct change change = {.kind = CHANGE_REVOKE_LINK, .link = &link};
+
+    cr_assert_eq(make("ia", &t), E_OK);
+    cr_assert_eq(make("ia", &other), E_OK);
+    board(&lasting, "ia", &t.link);
+    board(&answer, "ia", &t.link);
+    board(&by_other, "ia", &other.link);
+    lasting.p.lasting = true;
+    clock_set_wall_ms(t.link.expires_s * 1000 - 1);
+    link = other.link;
+    link.revoked_ms = rig.wall_ms;
+    cr_assert_eq(store_commit(rig.store, &change, 1, NULL, NULL), E_OK);
+    UNTIL(by_other.kicked); /* so all have been looked at */
+    cr_expect_eq(lasting.kicked, 0);
+    clock_set_wall_ms(t.link.expires_s * 1000);
+    UNTIL(lasting.kicked);
+    cr_expect_eq(lasting.why, E_TOKEN_EXPIRED);
+    cr_expect_eq(answer.kicked, 0);
+    passenger_leave(rig.live, &answer.p);
+}
+
 Test(live_link, is_used_up_for_tokens_and_not_for_cookies)
 {
     struct link link = {.port = 3000};

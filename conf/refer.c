@@ -111,21 +111,33 @@ static struct str registered(struct str domain)
     return dots == 2 ? str_after(domain, at + 1) : domain;
 }
 
-/* Without a key of its own: one of the secret that there is. */
+/* Behind the keys of the file, or alone: one of the secret that there is.  It
+ * counts beside them, so that the first key of one's own makes no link
+ * invalid.  A key of the file with its name takes its place. */
 static void derive_key(struct reading *r)
 {
+    static const struct str id = STR("k0");
     struct conf_preview *p = &r->conf->preview;
+    struct conf_preview_key *keys;
 
-    p->keys = arena_new_zero(r->conf->arena, sizeof(*p->keys));
-    if (!p->keys) {
+    for (unsigned i = 0; i < p->key_count; i++)
+        if (str_eq(p->keys[i].id, id))
+            return;
+    keys = arena_new_zero(r->conf->arena, (p->key_count + 1) * sizeof(*keys));
+    if (!keys) {
         r->no_memory = true;
         return;
     }
-    p->key_count = 1;
-    p->keys[0].id = STR("k0");
-    crypto_auth_hmacsha256(p->keys[0].secret,
+    if (p->key_count) {
+        memcpy(keys, p->keys, p->key_count * sizeof(*keys));
+        sodium_memzero(p->keys, p->key_count * sizeof(*keys));
+    }
+    keys[p->key_count].id = id;
+    crypto_auth_hmacsha256(keys[p->key_count].secret,
                            (const unsigned char *)"sandgate-preview-key", 20,
                            r->conf->secret);
+    p->keys = keys;
+    p->key_count++;
 }
 
 static void check_preview_keys(struct reading *r)
@@ -177,9 +189,8 @@ static void check_preview(struct reading *r)
     if (!p->domain.n || !c->domain.n)
         return;
     mark = reading_mark(r, "preview", 0, "domain");
-    if (p->key_count == 0)
-        derive_key(r);
     check_preview_keys(r);
+    derive_key(r);
     check_preview_hosts(r);
     if (p->ttl_default_s > p->ttl_max_s)
         reading_say(r, reading_mark(r, "preview", 0, "ttl_default"),

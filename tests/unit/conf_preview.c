@@ -50,6 +50,38 @@ Test(conf_preview, needs_no_more_than_its_domain)
     conf_unref(&again);
 }
 
+Test(conf_preview, makes_no_link_invalid_by_its_first_key)
+{
+    struct conf *before, *after, *named;
+
+    cr_assert_eq(
+        conf_file_load(STR(LEAST "preview: {domain: p.example}\n"), &before),
+        E_OK);
+    cr_assert_eq(
+        conf_file_load(STR(LEAST "preview: {domain: p.example, keys: [{id: k1, "
+                                 "secret_file: preview.key}]}\n"),
+                       &after),
+        E_OK);
+    cr_assert_eq(after->preview.key_count, 2);
+    cr_expect(str_eq(after->preview.keys[0].id, STR("k1")), "signs");
+    cr_expect(str_eq(after->preview.keys[1].id, STR("k0")), "verifies");
+    cr_expect_eq(memcmp(after->preview.keys[1].secret,
+                        before->preview.keys[0].secret, 32),
+                 0);
+    cr_assert_eq(
+        conf_file_load(STR(LEAST "preview: {domain: p.example, keys: [{id: k0, "
+                                 "secret_file: preview.key}]}\n"),
+                       &named),
+        E_OK);
+    cr_assert_eq(named->preview.key_count, 1, "k0 of one's own");
+    cr_expect_neq(memcmp(named->preview.keys[0].secret,
+                         before->preview.keys[0].secret, 32),
+                  0);
+    conf_unref(&before);
+    conf_unref(&after);
+    conf_unref(&named);
+}
+
 Test(conf_preview, reads_every_key_of_it)
 {
     struct conf *c;
@@ -76,7 +108,7 @@ Test(conf_preview, reads_every_key_of_it)
         E_OK, "%.*s", STR_FMT(buf_str(&conf_file_said)));
     p = &c->preview;
     cr_expect_eq(p->port, 8443);
-    cr_assert_eq(p->key_count, 2);
+    cr_assert_eq(p->key_count, 3);
     cr_expect(str_eq(p->keys[1].id, STR("k1")));
     cr_expect_eq(memcmp(p->keys[0].secret, c->secret, 32), 0);
     cr_expect_neq(memcmp(p->keys[1].secret, c->secret, 32), 0);

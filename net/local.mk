@@ -7,7 +7,7 @@ noinst_LIBRARIES += %D%/libnet.a %D%/libllhttp.a
 	%D%/h1_head.h %D%/h1_head.c %D%/h1_body.h %D%/h1_body.c \
 	%D%/h1_write.h %D%/h1_write.c %D%/serving.h %D%/stream.c \
 	%D%/h1_stream.h %D%/h1_stream.c %D%/h1_conn.h %D%/h1_conn.c \
-	%D%/server.c %D%/upstream.h %D%/upstream.c %D%/client.c
+	%D%/tune.h %D%/tune.c %D%/server.c %D%/upstream.h %D%/upstream.c %D%/client.c
 
 # llhttp comes as C sources; copied into the build tree, compiled without the
 # house's warnings.

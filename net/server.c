@@ -4,7 +4,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -13,6 +12,7 @@
 #include "net/h1_conn.h"
 #include "net/h1_stream.h"
 #include "net/serving.h"
+#include "net/tune.h"
 
 /* Source: threats.md T-06, E-06. */
 #define HANDSHAKES_MAX 512
@@ -24,9 +24,8 @@
 
 #define BACKLOG 4096
 
-/* What the kernel may hold for a reader that does not read, and for us when
- * we do not.  Inherited by accepted sockets.  Source: threats.md 3.7. */
-#define UNSENT_BYTES (128 * 1024)
+/* What the kernel may hold for us when we do not read.  Source: threats.md
+ * 3.7. */
 #define RECEIVE_BYTES (256 * 1024)
 
 struct listener {
@@ -69,16 +68,6 @@ static bool read_address(struct str text, unsigned port, union address *out,
     return inet_pton(AF_INET, z, &out->v4.sin_addr) == 1;
 }
 
-static void tune(int fd)
-{
-    int on = 1, unsent = UNSENT_BYTES, receive = RECEIVE_BYTES;
-
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive, sizeof(receive));
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
-}
-
 enum err listener_open(struct str address, unsigned port, int *out)
 {
     union address a;
@@ -94,7 +83,8 @@ enum err listener_open(struct str address, unsigned port, int *out)
         return E_SYSTEM;
     if (a.any.sa_family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-    tune(fd);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    tune_socket(fd, RECEIVE_BYTES);
     if (bind(fd, &a.any, n) < 0 || listen(fd, BACKLOG) < 0) {
         int code = errno;
 

@@ -5,7 +5,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -15,6 +14,7 @@
 #include "base/mem.h"
 #include "base/random.h"
 #include "net/tls.h"
+#include "net/tune.h"
 
 #define UP_MAGIC 0x0b5712eau
 #define BUCKETS 1024
@@ -22,8 +22,8 @@
 /* Unread bytes that are kept: one read behind what is not a whole head. */
 #define IN_MAX_BYTES (H1_ANSWER_BYTES + TURN_READ_BYTES)
 
-/* What the kernel may hold on the way up and down.  Source: threats.md 3.7. */
-#define UNSENT_BYTES (128 * 1024)
+/* What the kernel may hold for us when we do not read.  Source: threats.md
+ * 3.7. */
 #define RECEIVE_BYTES (128 * 1024)
 
 /* Idle connections over all keys. */
@@ -270,15 +270,6 @@ struct up *up_take(struct pool *pool, bool sure)
     return NULL;
 }
 
-static void tune(int fd)
-{
-    int on = 1, unsent = UNSENT_BYTES, receive = RECEIVE_BYTES;
-
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive, sizeof(receive));
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
-}
-
 static enum err open_socket(const struct pool *pool, int *out)
 {
     int fd = socket(pool->address.any.sa_family,
@@ -287,7 +278,7 @@ static enum err open_socket(const struct pool *pool, int *out)
     *out = fd;
     if (fd < 0)
         return E_SYSTEM;
-    tune(fd);
+    tune_socket(fd, RECEIVE_BYTES);
     if (connect(fd, &pool->address.any, pool->address_bytes) == 0 ||
         errno == EINPROGRESS)
         return E_OK;

@@ -1,6 +1,8 @@
 /* Connections as a whole: keeping, limits, draining, memory. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -396,6 +398,26 @@ Test(server, ends_a_tunnel_that_stays_half_open)
     cr_expect(r.desks[0].ended);
     cr_expect_eq(r.desks[0].why, E_SLOW);
     finish();
+}
+
+/* Whoever vanishes without a word is looked for. */
+Test(server, has_the_kernel_look_for_silent_peers)
+{
+    socklen_t n = sizeof(int);
+    int on = 0, idle_s = 0, fd;
+
+    rig_open(&r, NULL, false);
+    listener_free(&r.listener);
+    raw_connect(&c, &r);
+    fd = accept(r.fd, NULL, NULL);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, &n), 0);
+    cr_assert_eq(getsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, &n), 0);
+    cr_expect(on);
+    cr_expect_eq(idle_s, 60);
+    close(fd);
+    raw_close(&c);
+    rig_close(&r);
 }
 
 /* ---- room ---- */

@@ -11,4 +11,5 @@ include tests/unit/live.mk
 include tests/unit/gateway.mk
 include tests/unit/command.mk
 include tests/fuzz/local.mk
+EXTRA_DIST += tests/bench/replay.c tests/bench/run
 include tests/tsan/local.mk

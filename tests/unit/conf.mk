@@ -8,4 +8,3 @@ endif
 	-DTOP_SRCDIR='"$(abs_top_srcdir)"'
 %C%_check_conf_LDADD = conf/libconf.a model/libmodel.a base/libbase.a \
 	$(CONF_LIBS) $(BASE_LIBS) $(CRITERION_LIBS)
-EXTRA_DIST += docs/configuration.md docs/sandgate.example.yaml

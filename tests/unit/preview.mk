@@ -10,4 +10,3 @@ endif
 %C%_check_preview_LDADD = preview/libpreview.a conf/libconf.a \
 	model/libmodel.a base/libbase.a $(CONF_LIBS) $(BASE_LIBS) \
 	$(CRITERION_LIBS)
-EXTRA_DIST += docs/previews.md

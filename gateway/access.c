@@ -50,6 +50,17 @@ static const char *ending(const struct exchange *x)
     return "complete";
 }
 
+/* What came of the operator's own rule, where it let nobody pass. */
+static void put_auth(struct buf *line, const struct forward_auth *f)
+{
+    if (f->state != FORWARD_AUTH_DENY && f->state != FORWARD_AUTH_FAILED)
+        return;
+    if (f->status)
+        log_put_number(line, "auth_status", f->status);
+    else
+        log_put(line, "auth_error", str_of(err_name(f->why)));
+}
+
 void access_say(const struct exchange *x)
 {
     const struct request_head *head = x->head;
@@ -90,6 +101,8 @@ void access_say(const struct exchange *x)
     }
     if (x->visit && x->visit->admitted && x->visit->link.id[0])
         log_put(&line, "link", str_of(x->visit->link.id));
+    if (x->visit)
+        put_auth(&line, &x->visit->auth);
     if (x->why)
         log_put(&line, "error", str_of(err_name(x->why)));
     end_line(&line);

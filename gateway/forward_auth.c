@@ -110,6 +110,7 @@ static bool is_denial(const struct answer_head *head)
     case 302:
     case 303:
     case 307:
+    case 308:
         return fields_get(&head->fields, STR("location")).n > 0;
     default:
         return false;
@@ -122,12 +123,12 @@ static void on_head(void *arg, const struct answer_head *head)
     enum forward_auth_state state = FORWARD_AUTH_FAILED;
     enum err err = E_OK;
 
+    f->status = head->status;
     if (head->status >= 200 && head->status < 300) {
         state = FORWARD_AUTH_PASS;
         err = read_pass(f, &head->fields);
     } else if (is_denial(head)) {
         state = FORWARD_AUTH_DENY;
-        f->status = head->status;
         err = read_deny(f, &head->fields);
     }
     if (err == E_OK && state != FORWARD_AUTH_FAILED)
@@ -156,7 +157,7 @@ static void on_cut(void *arg, enum err why)
 {
     struct forward_auth *f = arg;
 
-    (void)why;
+    f->why = why;
     tell(f, f->heard ? f->heard : FORWARD_AUTH_FAILED);
 }
 
@@ -194,6 +195,7 @@ enum err forward_auth_ask(struct forward_auth *f, struct pools *pools,
     if (err == E_OK)
         err = call_start(pools, &request, &events, f, &f->call);
     f->state = err == E_OK ? FORWARD_AUTH_ASKED : FORWARD_AUTH_FAILED;
+    f->why = err;
     return err;
 }
 

@@ -19,7 +19,7 @@ enum forward_auth_state {
     FORWARD_AUTH_IDLE,  /* not asked */
     FORWARD_AUTH_ASKED, /* no answer yet */
     FORWARD_AUTH_PASS,  /* 2xx */
-    FORWARD_AUTH_DENY,  /* 401, 403, or 302 and the like with a Location */
+    FORWARD_AUTH_DENY,  /* 401, 403, or a redirect with a Location */
     FORWARD_AUTH_FAILED /* no answer, or none that means something */
 };
 
@@ -39,7 +39,8 @@ struct forward_auth {
     const struct conf_forward_auth *conf;
     void (*on_told)(void *arg); /* from the loop, once */
     void *arg;
-    int status;             /* of DENY */
+    int status;             /* what it answered; 0 nothing */
+    enum err why;           /* FAILED without an answer */
     struct fields identity; /* PASS: the listed ones, for the app */
     struct fields back;     /* PASS: its Set-Cookie; DENY: also Location and
                                WWW-Authenticate; for the client */

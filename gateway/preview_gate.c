@@ -345,7 +345,8 @@ static enum err copy_back(struct exchange *x, struct str name)
     enum err err = E_OK;
 
     for (unsigned i = 0; i < f->count && err == E_OK; i++)
-        if (str_ieq(f->at[i].name, name))
+        if (str_ieq(f->at[i].name, name) &&
+            !preview_cookie_ours(f->at[i].value))
             err = fields_add(&x->back, x->arena, name, f->at[i].value);
     return err;
 }

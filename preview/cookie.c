@@ -134,6 +134,11 @@ static bool sets_ours(struct str pair)
            (str_trim(first).n == 0 && rest.p && is_ours(name_of(rest)));
 }
 
+bool preview_cookie_ours(struct str value)
+{
+    return sets_ours(str_cut(&value, ';'));
+}
+
 bool preview_cookie_rewrite(struct str value, struct buf *out)
 {
     struct str pair;

@@ -56,6 +56,9 @@ unsigned preview_cookie_find(const struct fields *fields, struct str *value);
  */
 unsigned preview_cookie_strip(struct str value, struct buf *out);
 
+/* Is a value of Set-Cookie for a cookie of one of our names (P-09)? */
+bool preview_cookie_ours(struct str value);
+
 /*
  * Append the value of an app's Set-Cookie as a browser may have it: Domain
  * taken out (X-09); the rest byte for byte.  false, and nothing: it is one

@@ -144,6 +144,16 @@ preview:
     def connect(self, host):
         return socket.create_connection(("127.0.0.1", self.port), timeout=30)
 
+    def logged(self, request):
+        """The line of the access log of that request; it follows the answer."""
+        until = time.monotonic() + 5
+        while True:
+            for line in open(os.path.join(self.dir, "access.log")):
+                if f'"id":"{request}"' in line and line.endswith("\n"):
+                    return json.loads(line)
+            true(time.monotonic() < until, f"a line of {request}")
+            time.sleep(0.02)
+
     def end(self):
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(40)

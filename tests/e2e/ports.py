@@ -543,7 +543,9 @@ def forward_auth():
         equal(len(Service.seen), before)
         service.shutdown()
         service.server_close()
-        equal(ask("ann").status, 503)
+        equal(ask("ann", **{"X-Request-Id": "unasked"}).status, 503)
+        row = way.logged("unasked")
+        equal((row["error"], row["auth_error"]), ("UNAVAILABLE", "BACKEND_DOWN"))
         way.kill(box)
     finally:
         way.end()

@@ -510,13 +510,16 @@ Test(preview, asks_the_operators_service_and_names_the_user)
                      "X-Forwarded-Method=GET X-Forwarded-Proto=http "
                      "X-Forwarded-Host=" HOST " X-Forwarded-Uri=/a?x=1 "
                      "X-Forwarded-For=192.0.2.1; ");
-    answer(202, "X-Auth-Request-User: ann\nX-Other: no\nSet-Cookie: s=2\n");
+    answer(202, "X-Auth-Request-User: ann\nX-Other: no\nSet-Cookie: s=2\n"
+                "Set-Cookie: " PREVIEW_COOKIE "=forged; Path=/\n");
     cr_expect_str_eq(fake_said(),
                      "call free; find 3000; start GET 127.0.0.1:4000 /a?x=1 "
                      "host=" HOST " length=-2 idempotent Cookie=s=1 " SENT
                      " X-Auth-Request-User=ann; ");
     fake_call_head(200, 0);
-    EXPECT_HAS(fake_said(), "Set-Cookie=s=2");
+    said = fake_said();
+    EXPECT_HAS(said, "Set-Cookie=s=2");
+    cr_expect_not(strstr(said, "forged"), "%s", said);
 }
 
 Test(preview, passes_the_services_refusals_on)
@@ -535,6 +538,9 @@ Test(preview, passes_the_services_refusals_on)
     ask("GET " HOST " /\nCookie: " PREVIEW_COOKIE "=%c" NAVIGATES);
     answer(302, "Location: https://login.example/\n");
     EXPECT_HAS(fake_said(), "all 302 Location=https://login.example/ ");
+    ask("GET " HOST " /\nCookie: " PREVIEW_COOKIE "=%c" NAVIGATES);
+    answer(308, "Location: https://login.example/\n");
+    EXPECT_HAS(fake_said(), "all 308 Location=https://login.example/ ");
     /* What is no navigation is never sent elsewhere. */
     ask(GUARDED);
     answer(302, "Location: https://login.example/\n");

@@ -244,6 +244,19 @@ static enum err commit(struct store *store, enum change_kind kind,
 
 /* ---- mint ---- */
 
+/* The sandbox server's form has no room for them: what was asked for would
+ * be forgotten, and the link be for more. */
+static const char *beyond_mitos(const struct arguments *a)
+{
+    return a->methods        ? "--methods"
+           : a->path         ? "--path"
+           : a->cidrs        ? "--cidrs"
+           : a->uses         ? "--uses"
+           : a->no_websocket ? "--no-websocket"
+           : a->opaque       ? "--opaque"
+                             : NULL;
+}
+
 /* Sandbox and port; 0, or the exit status. */
 static int read_target(const struct arguments *a, const struct site *s,
                        struct link *out)
@@ -253,6 +266,8 @@ static int read_target(const struct arguments *a, const struct site *s,
 
     if (!a->sandbox || !a->port)
         return complain("--sandbox and --port are needed", NULL);
+    if (a->mitos && beyond_mitos(a))
+        return complain("--mitos cannot be told", beyond_mitos(a));
     if (!str_u64(str_of(a->port), 65535, &port) ||
         !link_port_ok((unsigned)port))
         return complain("not a port that links are for", a->port);
@@ -460,7 +475,7 @@ static int revoke(const struct arguments *a, const struct site *s)
 
     if (a->what && !link_id_ok(str_of(a->what)))
         return complain("not the id of a link", a->what);
-    if (!a->what && strlen(a->sandbox) > LINK_SANDBOX_MAX)
+    if (!a->what && (!*a->sandbox || strlen(a->sandbox) > LINK_SANDBOX_MAX))
         return fail(a->sandbox, E_SANDBOX_GONE);
     snprintf(link.id, sizeof(link.id), "%s", a->what ? a->what : "");
     if (!a->what)

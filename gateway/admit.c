@@ -115,8 +115,12 @@ MUST_USE static enum err check_key(struct exchange *x)
 
     if (is_native(x))
         keys += fields_count(&x->head->fields, STR("authorization"));
-    if (keys > 1)
+    if (keys > 1) {
+        x->detail = is_native(x) ? STR("One key is wanted: in X-API-Key or in "
+                                       "Authorization")
+                                 : STR("X-API-Key is given twice");
         return E_BAD_REQUEST;
+    }
     if (x->key_found == FOUND)
         return E_OK;
     w->metrics.failed_keys++;

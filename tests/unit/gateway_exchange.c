@@ -114,7 +114,8 @@ Test(exchange, refuses_keys_in_one_way)
         {"two",
          "GET " API " /sandboxes\nX-API-Key: " FAKE_KEY
          "\nX-API-Key: " FAKE_KEY,
-         "all 400 {\"code\":400,\"message\":\"Malformed request\"}; free; ",
+         "all 400 {\"code\":400,\"message\":\"X-API-Key is given twice\"}; "
+         "free; ",
          FOUND, FOUND},
         {"good, with a stray Authorization",
          "GET " API " /sandboxes\nX-API-Key: " FAKE_KEY
@@ -133,8 +134,9 @@ Test(exchange, refuses_keys_in_one_way)
     "Authorization: Bearer with a key of this gateway.\"}}\n; free; "
 #define NATIVE_400 \
     "all 400 {\"error\":{\"code\":\"invalid_json\",\"message\":\"Malformed " \
-    "request\",\"remediation\":\"Compare the request with what this call " \
-    "takes.\"}}\n; free; "
+    "request\",\"cause\":\"One key is wanted: in X-API-Key or in " \
+    "Authorization\",\"remediation\":\"Compare the request with what this " \
+    "call takes.\"}}\n; free; "
 
 Test(exchange, takes_a_native_clients_key_as_a_bearer)
 {

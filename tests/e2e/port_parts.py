@@ -103,13 +103,14 @@ class OtherWay(Way):
     """A gateway of its own before the same sandbox server: plain HTTP, ports
     over the server's HTTP proxy, or whatever more the configuration says."""
 
-    def __init__(self, name="expose", ports="expose", more="", preview_more=""):
+    def __init__(self, name="expose", ports="expose", more="", preview_more="", templates=None):
         self.name, self.dir = name, tempfile.mkdtemp(prefix="sandgate-ports.")
         with socket.socket() as sock:
             sock.bind(("127.0.0.1", 0))
             self.port = sock.getsockname()[1]
         self.domain, self.preview = f"other.test:{self.port}", f"other-preview.test:{self.port}"
         self.config = os.path.join(self.dir, "sandgate.yaml")
+        rows = "\n".join(f"  - {{id: {name}, backend: box, backend_template: {there}}}" for name, there in (templates or {"base": "base"}).items())
         open(self.config, "w").write(f"""
 domain: other.test
 listeners: [{{address: 127.0.0.1, port: {self.port}, tls: false}}]
@@ -117,7 +118,8 @@ secret_file: secret
 store: sandgate.db
 access_log: access.log
 backends: [{{name: box, url: '{os.environ["BOX_URL"]}', ports: {ports}}}]
-templates: [{{id: base, backend: box, backend_template: base}}]
+templates:
+{rows}
 preview:
   domain: other-preview.test
   port: {self.port}

@@ -425,11 +425,9 @@ MUST_USE static enum err make(struct worker *w, struct exchange **out)
         return E_NOMEM;
     x->magic = MAGIC;
     x->worker = w;
+    timer_init(&x->timer, w->loop, on_time, x);
     err = arena_new(WORKER_ARENA_MAX, &x->arena);
-    if (err == E_OK)
-        err = timer_init(&x->timer, w->loop, on_time, x);
     if (err) {
-        arena_free(&x->arena);
         mem_free(x);
         return err;
     }

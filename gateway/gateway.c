@@ -395,8 +395,7 @@ MUST_USE static enum err make_records(struct gateway *g, struct conf *conf)
 
     if (err == E_OK)
         err = watch_signals(g);
-    if (err == E_OK)
-        err = timer_init(&g->leave, g->loop, on_leave, g);
+    timer_init(&g->leave, g->loop, on_leave, g);
     if (err == E_OK)
         err = store_open(conf->store_path, &g->store);
     if (err == E_OK)

@@ -54,14 +54,11 @@ enum err watchdog_start(struct watchdog *w, struct loop *loop, int64_t first_ms,
     struct sigevent event = {.sigev_notify = SIGEV_SIGNAL,
                              .sigev_signo = SIGALRM,
                              .sigev_value = {.sival_ptr = w}};
-    enum err err;
 
     memset(w, 0, sizeof(*w));
     w->first_ms = first_ms;
     w->again_ms = again_ms;
-    err = timer_init(&w->tick, loop, on_tick, w);
-    if (err)
-        return err;
+    timer_init(&w->tick, loop, on_tick, w);
     sigemptyset(&action.sa_mask);
     if (sigaction(SIGALRM, &action, NULL) ||
         timer_create(CLOCK_MONOTONIC, &event, &w->alarm))

@@ -291,9 +291,7 @@ MUST_USE static enum err begin(struct live_call *c, const struct sandbox *s,
         return E_OK;
     }
     if (want->deadline_ms > 0 || want->slot != SLOT_NONE) {
-        err = timer_init(&c->timer, l->loop, on_timer, c);
-        if (err)
-            return err;
+        timer_init(&c->timer, l->loop, on_timer, c);
         c->timed = true;
     }
     err = call_up(c, want);

@@ -570,12 +570,9 @@ MUST_USE static enum err set_up(struct create *c)
 {
     struct live *l = c->job.live;
     struct live_sandbox *ls;
-    enum err err = timer_init(&c->deadline, l->loop, on_deadline, c);
 
-    if (!err)
-        err = timer_init(&c->again, l->loop, on_again, c);
-    if (err)
-        return err;
+    timer_init(&c->deadline, l->loop, on_deadline, c);
+    timer_init(&c->again, l->loop, on_again, c);
     ls = live_sandbox_find(l, c->record);
     if (!ls)
         return E_NOMEM;

@@ -148,9 +148,9 @@ void expiry_forget(struct live_sandbox *ls)
 
 /* ---- the beginning and the end ---- */
 
-enum err expiry_init(struct live *l)
+void expiry_init(struct live *l)
 {
-    return timer_init(&l->due_timer, l->loop, on_time, l);
+    timer_init(&l->due_timer, l->loop, on_time, l);
 }
 
 enum err expiry_load(struct live *l)

@@ -22,9 +22,9 @@ void expiry_forget(struct live_sandbox *ls);
 /* Call on_due for every end that has come; the timer does it by itself. */
 void expiry_look(struct live *l);
 
-/* live.c's.  The init takes every running record of the store.
+/* live.c's.  The load takes every running record of the store.
  * Errors: E_NOMEM. */
-MUST_USE enum err expiry_init(struct live *l);
+void expiry_init(struct live *l);
 MUST_USE enum err expiry_load(struct live *l);
 void expiry_clear(struct live *l);
 

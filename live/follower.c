@@ -133,10 +133,7 @@ enum err follower_new(struct live *l, const struct follower_owner *o,
     f->live = l;
     f->tag = f->detail = STR_NONE;
     buf_init(&f->queue, QUEUE_MAX);
-    if (timer_init(&f->slow, l->loop, on_slow, f)) {
-        mem_free(f);
-        return E_NOMEM;
-    }
+    timer_init(&f->slow, l->loop, on_slow, f);
     *out = f;
     return E_OK;
 }

@@ -34,10 +34,10 @@ static void on_time(void *arg)
     }
 }
 
-enum err later_init(struct live *l)
+void later_init(struct live *l)
 {
     list_init(&l->laters);
-    return timer_init(&l->later_timer, l->loop, on_time, l);
+    timer_init(&l->later_timer, l->loop, on_time, l);
 }
 
 void later_clear(struct live *l)

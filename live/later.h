@@ -20,8 +20,8 @@ void later_do(struct live *l, struct later *x, void (*on_later)(void *arg),
 /* Not any more; harmless when nothing waits. */
 void later_undo(struct later *x);
 
-/* live.c's: set up and take down.  Errors: E_NOMEM. */
-MUST_USE enum err later_init(struct live *l);
+/* live.c's: set up and take down. */
+void later_init(struct live *l);
 void later_clear(struct live *l);
 
 #endif

@@ -154,9 +154,9 @@ void passenger_show(struct live *l, struct passenger *p,
     list_push(&l->shown, &p->shown);
 }
 
-enum err link_init(struct live *l)
+void link_init(struct live *l)
 {
-    return timer_init(&l->shown_timer, l->loop, on_look, l);
+    timer_init(&l->shown_timer, l->loop, on_look, l);
 }
 
 void link_clear(struct live *l)

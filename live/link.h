@@ -12,8 +12,8 @@
 MUST_USE enum err link_begin(struct live *l, struct str team,
                              const struct want_job *want, struct job **out);
 
-/* live.c's: set up and take down.  Errors: E_NOMEM. */
-MUST_USE enum err link_init(struct live *l);
+/* live.c's: set up and take down. */
+void link_init(struct live *l);
 void link_clear(struct live *l);
 
 #endif

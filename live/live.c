@@ -40,14 +40,11 @@ static void watch_all(struct live *l)
 
 MUST_USE static enum err set_up(struct live *l)
 {
-    enum err err = later_init(l);
+    enum err err = live_sandbox_init(l);
 
-    if (!err)
-        err = expiry_init(l);
-    if (!err)
-        err = link_init(l);
-    if (!err)
-        err = live_sandbox_init(l);
+    later_init(l);
+    expiry_init(l);
+    link_init(l);
     if (!err)
         err = backend_configure(l);
     if (!err)

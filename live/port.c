@@ -428,10 +428,7 @@ static struct port_table *table_of(struct live *l, const struct sandbox *s)
     list_init(&t->forwards);
     list_init(&t->queue);
     list_init(&t->leases);
-    if (timer_init(&t->timer, l->loop, on_time, t)) {
-        mem_free(t);
-        return NULL;
-    }
+    timer_init(&t->timer, l->loop, on_time, t);
     ls->ports = t;
     return t;
 }

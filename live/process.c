@@ -658,9 +658,9 @@ enum err process_start(struct process_table *t, const struct want_live *want,
     envelope_init(&p->in, PAYLOAD_MAX);
     buf_init(&p->early, EARLY_MAX);
     list_push(&t->processes, &p->link);
-    if (timer_init(&p->timer, loop, on_deadline, p) ||
-        timer_init(&p->look, loop, on_look, p) ||
-        !keep(want->process->json, &p->config) ||
+    timer_init(&p->timer, loop, on_deadline, p);
+    timer_init(&p->look, loop, on_look, p);
+    if (!keep(want->process->json, &p->config) ||
         !keep(want->process->tag, &p->tag) || !make_title(p, want->process))
         goto fail;
     err = call(p, want, why);

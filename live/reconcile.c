@@ -468,11 +468,11 @@ void reconcile_want(struct backend *b)
 
     if (!r) {
         r = mem_new(sizeof(*r));
-        if (!r || timer_init(&r->timer, b->live->loop, on_time, r)) {
+        if (!r) {
             log_say(LOG_ERROR, "no memory to look after a back end");
-            mem_free(r);
             return;
         }
+        timer_init(&r->timer, b->live->loop, on_time, r);
         r->backend = b;
         r->back_off_ms = BACK_OFF_MS;
         b->reconcile = r;

@@ -159,11 +159,7 @@ enum err rest_start(struct backend *b, const struct rest_request *want,
     r->on_answer = on_answer;
     r->arg = arg;
     buf_init(&r->body, ANSWER_MAX);
-    err = timer_init(&r->deadline, b->live->loop, on_deadline, r);
-    if (err) {
-        mem_free(r);
-        return err;
-    }
+    timer_init(&r->deadline, b->live->loop, on_deadline, r);
     err = call(r, want);
     if (err) {
         timer_clear(&r->deadline);

@@ -118,11 +118,9 @@ void template_register(struct backend *b)
 
     if (!t) {
         t = mem_new(sizeof(*t));
-        if (!t || timer_init(&t->timer, b->live->loop, on_time, t)) {
-            /* A create will ask for the one it needs. */
-            mem_free(t);
-            return;
-        }
+        if (!t)
+            return; /* a create will ask for the one it needs */
+        timer_init(&t->timer, b->live->loop, on_time, t);
         t->backend = b;
         t->back_off_ms = BACK_OFF_MS;
         b->templates = t;

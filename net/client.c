@@ -497,9 +497,9 @@ static void on_up(void *user, unsigned what)
 
 /* ---- orders ---- */
 
-static void on_post(void *arg)
+static void on_post(struct post *p)
 {
-    struct call *c = arg;
+    struct call *c = LIST_OF(p, struct call, post);
 
     fail(c, c->why);
 }
@@ -521,7 +521,7 @@ enum err call_start(struct pools *p, const struct call_request *r,
     c->upgrade = r->upgrade;
     c->connect_ms = r->connect_ms;
     c->head_ms = r->head_ms;
-    c->post = (struct post){.run = on_post, .arg = c};
+    c->post = (struct post){.run = on_post};
     if (r->tls)
         snprintf(c->name, sizeof(c->name), "%.*s", (int)str_find(r->host, ':'),
                  r->host.p);

@@ -113,42 +113,33 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
     turn_settle(l);
 }
 
-static void on_post(void *arg)
+static void on_post(struct post *p)
 {
-    struct io *io = arg;
+    struct io *io = LIST_OF(p, struct io, post);
 
     io->on_io(io, IO_STEP);
 }
 
 static void set_alarm(struct io *io, int64_t now_ms)
 {
-    int64_t in_ms =
-        io->due_ms == IO_NEVER ? 365 * (int64_t)86400000 : io->due_ms - now_ms;
-    struct timeval in;
-
-    in_ms = in_ms < 0 ? 0 : in_ms;
-    in = (struct timeval){in_ms / 1000, in_ms % 1000 * 1000};
-    io->alarm_ms = now_ms + in_ms;
-    /* The event never leaves libevent's timers, so this needs no memory. */
-    if (evtimer_add(&io->alarm, &in) < 0)
-        io_fail(io);
+    io->alarm_ms = io->due_ms;
+    if (io->due_ms == IO_NEVER)
+        list_remove(&io->alarm.link);
+    else
+        turn_tick(io->loop, &io->alarm, io->due_ms - now_ms);
 }
 
-static void on_alarm(evutil_socket_t fd, short what, void *arg)
+static void on_alarm(struct tick *t)
 {
-    struct io *io = arg;
-    struct loop *l = io->loop;
+    struct io *io = LIST_OF(t, struct io, alarm);
     int64_t now_ms = clock_ms();
     bool due = now_ms >= io->due_ms;
 
-    (void)fd;
-    (void)what;
     if (due)
         io->due_ms = IO_NEVER;
     set_alarm(io, now_ms);
     if (due)
         io->on_io(io, IO_DUE);
-    turn_settle(l);
 }
 
 bool io_holds(const struct io *io)
@@ -179,27 +170,23 @@ enum err io_init(struct io *io, struct loop *l, int fd, bool reads,
                       .on_io = on_io,
                       .fd = fd,
                       .held = IO_AGAIN};
-    io->post = (struct post){.run = on_post, .arg = io};
-    io->due_ms = IO_NEVER;
+    io->post = (struct post){.run = on_post};
+    io->alarm.run = on_alarm;
+    io->due_ms = io->alarm_ms = IO_NEVER;
     buf_init(&io->out, OUT_MAX_BYTES);
     l->uncork = uncork;
     io->reads = reads;
     if (event_assign(&io->event, l->base, fd, reads ? READS : RESTS, on_event,
                      io) < 0 ||
-        evtimer_assign(&io->alarm, l->base, on_alarm, io) < 0 ||
         event_add(&io->event, NULL) < 0)
         return E_NOMEM;
-    set_alarm(io, clock_ms());
-    if (!io->failed)
-        return E_OK;
-    io_release(io);
-    return E_NOMEM;
+    return E_OK;
 }
 
 void io_release(struct io *io)
 {
     event_del(&io->event);
-    event_del(&io->alarm);
+    list_remove(&io->alarm.link);
     list_remove(&io->post.link);
     io->fd = -1;
 }
@@ -376,7 +363,7 @@ static void drop(struct io *io)
         return;
     io->ops->close(io);
     event_del(&io->event);
-    event_del(&io->alarm);
+    list_remove(&io->alarm.link);
     close(io->fd);
     io->fd = -1;
     mem_free(io->sni);

@@ -65,7 +65,7 @@ struct io {
     void (*on_io)(struct io *io, unsigned what);
     struct post post;    /* IO_STEP after the present event */
     struct event event;  /* the descriptor's */
-    struct event alarm;  /* looks at due_ms */
+    struct tick alarm;   /* looks at due_ms */
     int64_t due_ms;      /* IO_NEVER: no limit */
     int64_t alarm_ms;    /* when the alarm looks next */
     uint64_t sent_bytes; /* what the socket took */

@@ -4,6 +4,8 @@
  * end), bury what died. */
 #include "net/loop.h"
 
+#include <time.h>
+
 #include "base/mem.h"
 #include "net/turn.h"
 
@@ -20,6 +22,62 @@ struct watch {
     void (*on_ready)(void *arg);
     void *arg; /* borrowed */
 };
+
+/* ---- the alarm ---- */
+
+/* Nothing waits for longer.  The alarm stands there when nothing waits at all:
+ * it keeps its place among libevent's timers, so that setting it needs no
+ * memory and cannot fail. */
+#define FAR_MS ((int64_t)365 * 86400 * 1000)
+
+/* Not clock_ms(): that stands still in tests, which wait all the same. */
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static bool set_alarm(struct loop *l, int64_t at_ms, int64_t in_ms)
+{
+    struct timeval in = {in_ms / 1000, in_ms % 1000 * 1000};
+
+    l->alarm_ms = at_ms;
+    return evtimer_add(l->alarm, &in) == 0;
+}
+
+static void on_alarm(evutil_socket_t fd, short what, void *arg)
+{
+    struct loop *l = arg;
+    int64_t at_ms = now_ms(), next_ms;
+    struct list due, *link;
+
+    (void)fd;
+    (void)what;
+    list_init(&due);
+    ticks_take_due(&l->ticks, at_ms, &due);
+    /* First, since what runs below may set it to be earlier. */
+    next_ms = ticks_next(&l->ticks);
+    if (next_ms > at_ms + FAR_MS)
+        next_ms = at_ms + FAR_MS;
+    set_alarm(l, next_ms, next_ms - at_ms);
+    while ((link = list_pop(&due))) {
+        struct tick *t = LIST_OF(link, struct tick, link);
+
+        t->run(t); /* may be the end of t */
+        turn_settle(l);
+    }
+}
+
+static bool open_alarm(struct loop *l)
+{
+    int64_t at_ms = now_ms();
+
+    ticks_init(&l->ticks, at_ms);
+    l->alarm = evtimer_new(l->base, on_alarm, l);
+    return l->alarm && set_alarm(l, at_ms + FAR_MS, FAR_MS);
+}
 
 /* ---- the loop ---- */
 
@@ -63,7 +121,7 @@ enum err loop_new(struct loop **out)
     l->graves = mem_malloc(GRAVES_LEAST * sizeof(*l->graves));
     l->grave_room = l->graves ? GRAVES_LEAST : 0;
     l->base = l->graves ? open_base() : NULL;
-    if (l->base)
+    if (l->base && open_alarm(l))
         return E_OK;
     loop_free(out);
     return mem_failures() != failures ? E_NOMEM : E_SYSTEM;
@@ -94,7 +152,7 @@ static void run_later(struct loop *l)
     while ((link = list_pop(&now))) {
         struct post *p = LIST_OF(link, struct post, link);
 
-        p->run(p->arg);
+        p->run(p);
         turn_settle(l);
     }
 }
@@ -134,6 +192,8 @@ void loop_free(struct loop **out)
     if (l->base) {
         turn_settle(l);
         bury_all(l);
+        if (l->alarm)
+            event_free(l->alarm);
         event_base_free(l->base);
     }
     mem_free(l->graves);
@@ -192,95 +252,54 @@ void turn_settle(struct loop *l)
         if (!link)
             return;
         p = LIST_OF(link, struct post, link);
-        p->run(p->arg);
+        p->run(p);
     }
 }
 
 /* ---- timers ---- */
 
-/* A timer that is not set stands a year ahead: it keeps its place among
- * libevent's timers, so that setting it needs no memory and cannot fail. */
-static const struct timeval far = {365 * 86400, 0};
-
-struct timer_event {
-    struct event *event; /* owned */
-    bool set;
-};
-
-static void on_timer(evutil_socket_t fd, short what, void *arg)
+void turn_tick(struct loop *l, struct tick *t, int64_t in_ms)
 {
-    struct timer *t = arg;
-    struct loop *l = t->loop;
-    struct timer_event *te = t->event;
+    int64_t wait_ms = in_ms < 0 ? 0 : in_ms < FAR_MS ? in_ms : FAR_MS;
+    int64_t at_ms = now_ms() + wait_ms;
 
-    (void)fd;
-    (void)what;
-    evtimer_add(te->event, &far);
-    if (te->set) {
-        te->set = false;
-        t->on_time(t->arg); /* may clear t: touch nothing of it below */
-    }
-    turn_settle(l);
+    ticks_set(&l->ticks, t, at_ms);
+    if (at_ms < l->alarm_ms)
+        set_alarm(l, at_ms, wait_ms);
 }
 
-enum err timer_init(struct timer *t, struct loop *l, void (*on_time)(void *arg),
-                    void *arg)
+static void on_timer(struct tick *tick)
 {
-    struct timer_event *te = mem_new(sizeof(*te));
+    struct timer *t = LIST_OF(tick, struct timer, tick);
 
-    *t = (struct timer){l, NULL, on_time, arg};
-    if (!te)
-        return E_NOMEM;
-    te->event = evtimer_new(l->base, on_timer, t);
-    if (!te->event || evtimer_add(te->event, &far) < 0) {
-        if (te->event)
-            event_free(te->event);
-        mem_free(te);
-        return E_NOMEM;
-    }
-    t->event = te;
-    return E_OK;
+    t->on_time(t->arg); /* may be the end of t */
+}
+
+void timer_init(struct timer *t, struct loop *l, void (*on_time)(void *arg),
+                void *arg)
+{
+    *t = (struct timer){
+        .tick.run = on_timer, .loop = l, .on_time = on_time, .arg = arg};
 }
 
 void timer_set(struct timer *t, int64_t ms)
 {
-    struct timer_event *te = t->event;
-    struct timeval in;
-
-    if (ms < 0)
-        ms = 0;
-    if (ms > (int64_t)far.tv_sec * 1000)
-        ms = (int64_t)far.tv_sec * 1000;
-    in = (struct timeval){ms / 1000, ms % 1000 * 1000};
-    te->set = evtimer_add(te->event, &in) == 0;
+    turn_tick(t->loop, &t->tick, ms);
 }
 
 void timer_stop(struct timer *t)
 {
-    struct timer_event *te = t->event;
-
-    if (te && te->set) {
-        te->set = false;
-        evtimer_add(te->event, &far);
-    }
+    list_remove(&t->tick.link);
 }
 
 bool timer_pending(const struct timer *t)
 {
-    const struct timer_event *te = t->event;
-
-    return te && te->set;
+    return list_linked(&t->tick.link);
 }
 
 void timer_clear(struct timer *t)
 {
-    struct timer_event *te = t->event;
-
-    if (!te)
-        return;
-    event_free(te->event);
-    mem_free(te);
-    t->event = NULL;
+    timer_stop(t);
 }
 
 /* ---- watches ---- */

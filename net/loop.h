@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/ticks.h"
 
 struct loop;
 
@@ -33,19 +34,21 @@ void loop_free(struct loop **l);
  */
 void loop_bury(struct loop *l, void (*bury)(void *what), void *what);
 
-/* One timer, inside other structs. */
+/* One timer, inside other structs: as long as it is set it must stay where it
+ * is. */
 struct timer {
+    struct tick tick;
     struct loop *loop; /* borrowed */
-    void *event;       /* owned: libevent's */
     void (*on_time)(void *arg);
     void *arg;
 };
 
-/* Errors: E_NOMEM. */
-MUST_USE enum err timer_init(struct timer *t, struct loop *l,
-                             void (*on_time)(void *arg), void *arg);
+/* Not set yet; on_time is called from the loop's events. */
+void timer_init(struct timer *t, struct loop *l, void (*on_time)(void *arg),
+                void *arg);
 
-/* Fire once in ms (>= 0) from now; an earlier setting is forgotten. */
+/* Fire once in ms (>= 0) from now; an earlier setting is forgotten.  Needs no
+ * memory. */
 void timer_set(struct timer *t, int64_t ms);
 void timer_stop(struct timer *t);
 bool timer_pending(const struct timer *t);

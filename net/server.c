@@ -199,11 +199,9 @@ enum err listener_new(struct server *s, int fd, struct tls *tls, bool direct,
     n->server = s;
     n->fd = fd;
     n->direct = direct;
-    if (timer_init(&n->retry, s->loop, on_retry, n) == E_OK)
-        n->event =
-            event_new(s->loop->base, fd, EV_READ | EV_PERSIST, on_accept, n);
+    timer_init(&n->retry, s->loop, on_retry, n);
+    n->event = event_new(s->loop->base, fd, EV_READ | EV_PERSIST, on_accept, n);
     if (!n->event) {
-        timer_clear(&n->retry);
         mem_free(n);
         *out = NULL;
         return E_NOMEM;
@@ -252,9 +250,9 @@ static void bury_server(void *what)
 }
 
 /* Runs after the event in which something ended. */
-static void on_change(void *arg)
+static void on_change(struct post *p)
 {
-    struct server *s = arg;
+    struct server *s = LIST_OF(p, struct server, change);
     void (*on_idle)(void *) = s->on_idle;
 
     for (struct list *i = s->listeners.next; i != &s->listeners; i = i->next)
@@ -290,7 +288,7 @@ enum err server_new(struct loop *l, const struct server_settings *settings,
     s->on_refused = on_refused;
     s->arg = arg;
     s->on_less = on_less;
-    s->change = (struct post){.run = on_change, .arg = s};
+    s->change = (struct post){.run = on_change};
     list_init(&s->listeners);
     list_init(&s->connections);
     list_init(&s->spare);

@@ -14,8 +14,7 @@
  * ends one that may be linked takes it out by list_remove(&post.link). */
 struct post {
     struct list link; /* borrowed: in the loop's list, or in none */
-    void (*run)(void *arg);
-    void *arg; /* borrowed */
+    void (*run)(struct post *p);
 };
 
 #define TURN_READ_BYTES 65536  /* one read from a socket */
@@ -27,6 +26,9 @@ struct post {
  * waits for the end of the event, of the turn, or for the next turn. */
 struct loop {
     struct event_base *base; /* owned */
+    struct event *alarm;     /* owned: looks at ticks, for all of them */
+    int64_t alarm_ms;        /* when it looks next */
+    struct ticks ticks;      /* of the kernel's clock */
     struct list posts;       /* when the event is over */
     struct list later;       /* when the next turn begins */
     struct grave *graves;    /* owned */
@@ -50,6 +52,10 @@ struct loop {
 
 /* Run p when the present event is over; once, however often it is asked. */
 void turn_post(struct loop *l, struct post *p);
+
+/* Run t->run in in_ms (>= 0, cut to a year); an earlier setting is forgotten.
+ * Cannot fail. */
+void turn_tick(struct loop *l, struct tick *t, int64_t in_ms);
 
 /* Run p when the next turn begins, after others had theirs. */
 void turn_later(struct loop *l, struct post *p);

@@ -251,11 +251,10 @@ void loop_bury(struct loop *l, void (*bury)(void *what), void *what)
     graves[grave_count++].what = what;
 }
 
-enum err timer_init(struct timer *t, struct loop *l, void (*on_time)(void *arg),
-                    void *arg)
+void timer_init(struct timer *t, struct loop *l, void (*on_time)(void *arg),
+                void *arg)
 {
     *t = (struct timer){.loop = l, .on_time = on_time, .arg = arg};
-    return E_OK;
 }
 
 void timer_set(struct timer *t, int64_t ms)

@@ -68,6 +68,14 @@ struct conf_forward_auth {
     int64_t timeout_s;
 };
 
+/* How many sandboxes a team may have at a time and may make in a minute; 0:
+ * any number. */
+struct conf_team {
+    struct str name;
+    int64_t sandboxes;
+    int64_t creates;
+};
+
 struct conf_preview {
     struct str domain;             /* absent: links are not configured */
     unsigned port;                 /* that URLs of links name; 443: none */
@@ -100,6 +108,8 @@ struct conf {
     unsigned backend_count;
     struct conf_template *templates;
     unsigned template_count;
+    struct conf_team *teams; /* those with limits of their own */
+    unsigned team_count;
     struct conf_preview preview;
     struct str store_path;      /* SQLite file */
     unsigned char secret[32];   /* of secret_file: keys' hashes and tokens */
@@ -115,6 +125,8 @@ struct conf {
     int64_t head_timeout_s;     /* 10 */
     int64_t drain_s;            /* 30 */
     int64_t create_timeout_s;   /* 55 */
+    int64_t team_sandboxes;     /* at a time; 0: any number */
+    int64_t team_creates;       /* in a minute; 0: any number */
     bool trust_proxies;         /* reserved: false */
 };
 
@@ -158,6 +170,9 @@ const struct conf_template *conf_template(const struct conf *c,
 
 /* The backend of that name; NULL if none. */
 const struct conf_backend *conf_backend(const struct conf *c, struct str name);
+
+/* The limits of that team: its own, or everybody's.  name is team. */
+struct conf_team conf_team(const struct conf *c, struct str team);
 
 /* Are links configured? */
 bool conf_previews(const struct conf *c);

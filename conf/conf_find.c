@@ -23,6 +23,14 @@ const struct conf_backend *conf_backend(const struct conf *c, struct str name)
     return NULL;
 }
 
+struct conf_team conf_team(const struct conf *c, struct str team)
+{
+    for (unsigned i = 0; i < c->team_count; i++)
+        if (str_eq(c->teams[i].name, team))
+            return c->teams[i];
+    return (struct conf_team){team, c->team_sandboxes, c->team_creates};
+}
+
 bool conf_previews(const struct conf *c)
 {
     return c->preview.domain.n > 0;

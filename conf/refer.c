@@ -100,6 +100,18 @@ static void check_templates(struct reading *r)
     }
 }
 
+static void check_teams(struct reading *r)
+{
+    const struct conf *c = r->conf;
+
+    for (unsigned i = 0; i < c->team_count; i++)
+        for (unsigned k = 0; k < i; k++)
+            if (c->teams[i].name.p &&
+                str_eq(c->teams[i].name, c->teams[k].name))
+                reading_say(r, reading_mark(r, "teams", i, "name"),
+                            "name: entry %u of teams has this name too", k + 1);
+}
+
 /* The part of a domain that is bought: its last two labels. */
 static struct str registered(struct str domain)
 {
@@ -212,6 +224,7 @@ void refer_check(struct reading *r)
     check_listeners(r);
     check_backends(r);
     check_templates(r);
+    check_teams(r);
     check_preview(r);
     if (c->timeout_default_s > c->timeout_max_s)
         reading_say(r, reading_mark(r, "limits", 0, "timeout_default"),

@@ -214,6 +214,7 @@ static void leave(struct exchange *x)
     m->bytes_out += x->bytes_out;
     m->cut += x->told == TOLD_CUT;
     m->gone += (x->facts & FACT_GONE) != 0;
+    metrics_count_limit(m, x->why);
     if (x->head_ms)
         metrics_count_head(m, x->head_ms - x->began_ms);
     access_say(x);

@@ -10,6 +10,23 @@
 static const int64_t bounds[METRICS_BUCKETS] = {1,   5,    25,    100,
                                                 500, 2000, 10000, 60000};
 
+/* The limits that requests are refused for. */
+static const struct {
+    enum err why;
+    const char *name;
+} limits[METRICS_LIMITS] = {
+    {E_TEAM_FULL, "team_sandboxes"},
+    {E_TEAM_FAST, "team_creates"},
+    {E_QUOTA, "other"},
+    {E_CROWDED, "sandbox_requests"},
+};
+
+void metrics_count_limit(struct metrics *m, enum err why)
+{
+    for (unsigned i = 0; i < METRICS_LIMITS; i++)
+        m->limited[i] += limits[i].why == why;
+}
+
 void metrics_count_head(struct metrics *m, int64_t head_ms)
 {
     unsigned i = 0;
@@ -54,6 +71,15 @@ static void put_requests(const struct metrics *m, struct buf *b)
                  hundreds[s], m->refused[s]);
 }
 
+static void put_limits(const struct metrics *m, struct buf *b)
+{
+    put_head(b, "limited_total", "counter",
+             "Requests refused because a limit was reached, by limit.");
+    for (unsigned i = 0; i < METRICS_LIMITS; i++)
+        buf_text(b, "sandgate_limited_total{limit=\"%s\"} %" PRIu64 "\n",
+                 limits[i].name, m->limited[i]);
+}
+
 static void put_head_times(const struct metrics *m, struct buf *b)
 {
     uint64_t sum = 0;
@@ -76,6 +102,7 @@ void metrics_write(const struct metrics *m, const struct metrics_now *now,
                    struct buf *b)
 {
     put_requests(m, b);
+    put_limits(m, b);
     put_head_times(m, b);
     put_one(b, "request_bytes_total", "counter",
             "Bytes of request bodies received.", m->bytes_in);

@@ -12,18 +12,20 @@
 #include "translate/op.h"
 
 #define METRICS_BUCKETS 8
+#define METRICS_LIMITS 4
 
 /* Counters since the start.  Labels are few and fixed: nothing that a tenant
  * chooses.  Source: threats.md G-04. */
 struct metrics {
     uint64_t requests[CLASS_LINK + 1][6]; /* by class and hundreds of status;
                                              0: no answer was told */
-    uint64_t refused[6];  /* heads that net refused, by hundreds */
-    uint64_t failed_keys; /* 401 of the control plane */
-    uint64_t cut;         /* answers that ended short */
-    uint64_t gone;        /* clients that left before the end */
-    uint64_t bytes_in;    /* of request bodies */
-    uint64_t bytes_out;   /* of answers' bodies */
+    uint64_t refused[6];              /* heads that net refused, by hundreds */
+    uint64_t limited[METRICS_LIMITS]; /* refused for a limit, by which */
+    uint64_t failed_keys;             /* 401 of the control plane */
+    uint64_t cut;                     /* answers that ended short */
+    uint64_t gone;                    /* clients that left before the end */
+    uint64_t bytes_in;                /* of request bodies */
+    uint64_t bytes_out;               /* of answers' bodies */
     uint64_t head_ms[METRICS_BUCKETS + 1]; /* time to the head, by bucket */
     uint64_t head_ms_sum;
     uint64_t reloads, reload_failures;
@@ -31,6 +33,9 @@ struct metrics {
 
 /* One exchange is over. */
 void metrics_count_head(struct metrics *m, int64_t head_ms);
+
+/* One exchange failed so: does a limit show by it? */
+void metrics_count_limit(struct metrics *m, enum err why);
 
 /* What else is shown: facts of this moment. */
 struct metrics_now {

@@ -295,6 +295,7 @@ static enum state do_fail(struct exchange *x, const struct want *w)
 {
     x->detail = arena_copy(x->arena, w->detail);
     x->error_code = arena_copy(x->arena, w->error_code);
+    x->retry_s = w->retry_s;
     x->why = w->err ? w->err : E_INTERNAL;
     return X_FAIL;
 }

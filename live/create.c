@@ -564,6 +564,44 @@ MUST_USE static enum err check_key(struct create *c, struct str team,
     return E_STORE;
 }
 
+/* ---- what the team may have ---- */
+
+/* Creates of the team that are no records yet. */
+static unsigned begun(const struct live *l, struct str team)
+{
+    unsigned n = 0;
+
+    for (struct list *link = l->jobs.next; link != &l->jobs;
+         link = link->next) {
+        struct job *job = LIST_OF(link, struct job, link);
+
+        n += job->start == start && job->ls && of(job)->step == CREATE_INTENT &&
+             str_eq(of(job)->record->team, team);
+    }
+    return n;
+}
+
+/* A record counts whatever its state is: what was not deleted for certain may
+ * be there.
+ * Errors: E_TEAM_FULL, E_TEAM_FAST, E_STORE, E_NOMEM. */
+MUST_USE static enum err check_team(struct create *c, struct str team)
+{
+    struct live *l = c->job.live;
+    struct conf_team may = conf_team(l->conf, team);
+    unsigned have;
+
+    if (may.sandboxes) {
+        if (store_count_sandboxes(l->store, team, &have) != FOUND)
+            return E_STORE;
+        if (have + begun(l, team) >= may.sandboxes)
+            return E_TEAM_FULL;
+    }
+    if (!may.creates)
+        return E_OK;
+    return allowance_take(&l->allowance, team, may.creates, clock_ms(),
+                          &c->job.retry_s);
+}
+
 /* ---- */
 
 MUST_USE static enum err set_up(struct create *c)
@@ -616,9 +654,11 @@ MUST_USE static enum err prepare(struct create *c, struct str team,
     }
     if (c->native)
         err = intent_id_free(c->job.live, c->record->id);
-    if (err)
-        return err;
-    return c->backend ? set_up(c) : E_BACKEND_DOWN;
+    if (!err && !c->backend)
+        err = E_BACKEND_DOWN;
+    if (!err)
+        err = check_team(c, team);
+    return err ? err : set_up(c);
 }
 
 enum err create_begin(struct live *l, struct str team,

@@ -46,8 +46,10 @@ void job_queue(struct job *job, struct live_sandbox *ls)
 void job_answer(struct job *job, enum err err, const struct sandbox *record,
                 bool replayed)
 {
-    struct op_result result = {
-        .sandbox = record, .replayed = replayed, .effect = err && job->effect};
+    struct op_result result = {.sandbox = record,
+                               .replayed = replayed,
+                               .effect = err && job->effect,
+                               .retry_s = err ? job->retry_s : 0};
 
     job_tell(job, err, &result);
 }

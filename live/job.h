@@ -21,6 +21,7 @@ struct job {
     enum err failed;                /* of an answer in the next turn */
     bool effect;                    /* a failure may have changed something at
                                        the back end: told with it */
+    unsigned retry_s;               /* likewise, told with a failure; 0 */
     void (*start)(struct job *job); /* its turn has come */
     void (*clear)(struct job *job); /* drop what the kind owns; may be NULL */
 };

@@ -73,6 +73,7 @@ enum err live_new(struct loop *loop, struct pools *pools, struct store *store,
     list_init(&l->commits);
     list_init(&l->jobs);
     list_init(&l->shown);
+    allowance_init(&l->allowance, l->hash_key);
     err = set_up(l);
     if (err) {
         live_free(&l);
@@ -158,6 +159,7 @@ void live_free(struct live **lp)
     commit_clear(l);
     later_clear(l);
     live_sandbox_clear(l);
+    allowance_clear(&l->allowance);
     backend_clear(l);
     conf_unref(&l->conf);
     loop_bury(l->loop, bury, l);

@@ -135,7 +135,7 @@ struct waiter;
  * on_result comes once from the loop: E_OK with the record, or E_SANDBOX_
  * GONE, E_BACKEND_DOWN, E_BACKEND_BUSY, E_BACKEND_REFUSED (a 4xx to what we
  * asked), E_BACKEND_GARBAGE, E_UPSTREAM_DEADLINE, E_STORE, E_IDEMPOTENCY_*,
- * E_NOMEM.
+ * E_NOMEM; a create also E_TEAM_FULL and E_TEAM_FAST.
  * A kill is E_OK when "ending" is durable (from then on the sandbox is gone
  * for every client) and the back end has deleted it, or cannot be asked now
  * and will be: it is asked again until it has.  A create is E_OK when the

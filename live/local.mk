@@ -8,6 +8,7 @@ noinst_LIBRARIES += %D%/liblive.a
 	%D%/health.h %D%/health.c %D%/port.c %D%/ending.c \
 	%D%/expiry.h %D%/expiry.c %D%/job.h %D%/job.c \
 	%D%/template.h %D%/template.c %D%/create.h %D%/create.c \
+	%D%/allowance.h %D%/allowance.c \
 	%D%/intent.h %D%/intent.c %D%/link.h %D%/link.c %D%/tally.h \
 	%D%/tally.c \
 	%D%/life.h %D%/life.c %D%/reconcile.h %D%/reconcile.c %D%/live.c

@@ -3,12 +3,13 @@
  * For the files of live/ only.  Calls between the files go down this list
  * and never back: live, reconcile, life, link, create, template, ending,
  * (process, context), health, port, call, rest, expiry, job, passenger,
- * sandbox, backend, commit, later.  What must go up is a hook below, set by
- * live.c. */
+ * sandbox, backend, commit, later, allowance.  What must go up is a hook below,
+ * set by live.c. */
 #ifndef LIVE_ROOT_H
 #define LIVE_ROOT_H
 
 #include "base/list.h"
+#include "live/allowance.h"
 #include "live/live.h"
 #include "live/tally.h"
 
@@ -42,6 +43,8 @@ struct live {
     struct timer due_timer;
 
     struct tally tally; /* owned: requests of links */
+
+    struct allowance allowance; /* owned: what teams made of late */
 
     /* The end of a sandbox has come. */
     void (*on_due)(struct live_sandbox *ls);

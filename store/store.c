@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "store/census.h"
 #include "store/table.h"
 #include "store/writer.h"
 
@@ -25,6 +26,7 @@
 struct store {
     struct writer *writer;             /* owned */
     struct table tables[RECORD_KINDS]; /* by enum record_kind */
+    struct census census;              /* owned: sandboxes by team */
     bool known;                        /* the tables are the truth */
     int64_t lost_ms;                   /* clock_ms() when they were no longer */
     unsigned queued; /* changes and looks that have not come back */
@@ -55,11 +57,26 @@ static enum found judge(const struct store *s, const struct record *r,
     return FOUND;
 }
 
+/* Rows of the kind that count; of one team, or of all where it is absent. */
+static bool counts(const struct record *r, struct str team)
+{
+    return r->what == RECORD_ROW && (!team.p || str_eq(r->sandbox->team, team));
+}
+
+static bool is_sandbox(const struct record *r)
+{
+    return r && r->kind == RECORD_SANDBOX && counts(r, STR_NONE);
+}
+
 /* Uses that are on their way to the disk go with the row's new version. */
 static void put_row(struct store *s, struct record *r)
 {
     struct record *old = store_table_put(&s->tables[r->kind], r);
 
+    if (is_sandbox(r))
+        store_census_add(&s->census, r->sandbox->team);
+    if (is_sandbox(old))
+        store_census_drop(&s->census, old->sandbox->team);
     if (old && r->kind == RECORD_LINK && r->what == RECORD_ROW &&
         old->what == RECORD_ROW)
         r->linked.pending = old->linked.pending;
@@ -70,6 +87,8 @@ static void drop_row(struct store *s, enum record_kind kind, struct str name)
 {
     struct record *old = store_table_take(&s->tables[kind], name);
 
+    if (is_sandbox(old))
+        store_census_drop(&s->census, old->sandbox->team);
     store_record_free(&old);
 }
 
@@ -125,6 +144,8 @@ static void drop_any(struct store *s, const struct record *r)
 
 static void take_rows(struct store *s, struct batch *b)
 {
+    if (b->reset)
+        store_census_clear(&s->census);
     if (b->reset)
         for (unsigned i = 0; i < RECORD_KINDS; i++)
             store_table_empty(&s->tables[i]);
@@ -207,6 +228,8 @@ static void take_batch(struct store *s, struct batch *b)
 
 static void clear(struct store **s)
 {
+    if (*s)
+        store_census_clear(&(*s)->census);
     for (unsigned i = 0; *s && i < RECORD_KINDS; i++)
         store_table_clear(&(*s)->tables[i]);
     mem_free(*s);
@@ -220,6 +243,8 @@ enum err store_open(struct str path, struct store **out)
     enum err err = s ? E_OK : E_NOMEM;
 
     list_init(&batches);
+    if (s)
+        store_census_init(&s->census);
     for (unsigned i = 0; i < RECORD_KINDS && err == E_OK; i++)
         err = store_table_init(&s->tables[i]);
     if (err == E_OK)
@@ -402,10 +427,20 @@ enum err store_use_link(struct store *s, struct str id)
     return err;
 }
 
-/* Rows of the kind that count; of one team, or of all where it is absent. */
-static bool counts(const struct record *r, struct str team)
+enum found store_count_sandboxes(struct store *s, struct str team,
+                                 unsigned *count)
 {
-    return r->what == RECORD_ROW && (!team.p || str_eq(r->sandbox->team, team));
+    const struct table *t = &s->tables[RECORD_SANDBOX];
+
+    *count = 0;
+    if (doubt_ms(s))
+        return UNKNOWN;
+    if (store_census_count(&s->census, team, count))
+        return FOUND;
+    *count = 0;
+    for (struct record *r = NULL; (r = store_table_next(t, r));)
+        *count += counts(r, team);
+    return FOUND;
 }
 
 enum found store_list_sandboxes(struct store *s, struct str team,

@@ -147,6 +147,11 @@ enum found store_list_sandboxes(struct store *s, struct str team,
                                 struct arena *a, const struct sandbox ***out,
                                 unsigned *count);
 
+/* How many rows of sandboxes the team has, in every state.  UNKNOWN when the
+ * store cannot tell. */
+enum found store_count_sandboxes(struct store *s, struct str team,
+                                 unsigned *count);
+
 /* Every key row, newest last, likewise. */
 enum found store_list_keys(struct store *s, struct arena *a,
                            const struct key **out, unsigned *count);

@@ -37,6 +37,27 @@ void api_fail_sandbox(struct op *op, struct want *w, enum err err)
                                STR_FMT(op->in.params[0])));
 }
 
+void api_fail_create(struct op *op, const struct op_event *event,
+                     struct want *w)
+{
+    struct conf_team may = conf_team(op->in.conf, op->in.identity.team);
+    struct str text = STR_NONE;
+
+    /* Source: e2b-control-plane.md 5.5: it names the limit. */
+    if (event->err == E_TEAM_FULL)
+        text = arena_text(op->arena,
+                          "The team has as many sandboxes as it may have at a "
+                          "time: %lld",
+                          (long long)may.sandboxes);
+    else if (event->err == E_TEAM_FAST)
+        text = arena_text(op->arena,
+                          "The team has made as many sandboxes as it may in a "
+                          "minute: %lld",
+                          (long long)may.creates);
+    want_fail(w, event->err, text);
+    w->retry_s = event->result ? event->result->retry_s : 0;
+}
+
 /* ---- the body ---- */
 
 void api_want_body(struct op *op, struct want *w)

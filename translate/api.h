@@ -15,6 +15,11 @@ const struct sandbox *api_sandbox(const struct op *op);
  * in E2B's words, which do not say whether another team has it. */
 void api_fail_sandbox(struct op *op, struct want *w, enum err err);
 
+/* Fail with what a create brought: a limit of the team is named, and when
+ * there is a place again. */
+void api_fail_create(struct op *op, const struct op_event *event,
+                     struct want *w);
+
 /*
  * BEGIN of an operation with a JSON body: its media type and coding are
  * looked at, then it is collected (WANT_BODY); or *w fails.  What has no body

@@ -354,7 +354,7 @@ void create_hear(struct op *op, const struct op_event *event, struct want *want)
     else if (event->kind == OP_BODY)
         order(op, event->bytes, want);
     else if (event->err != E_OK)
-        api_fail_sandbox(op, want, event->err);
+        api_fail_create(op, event, want);
     else
         answer(op, event->result, want);
 }

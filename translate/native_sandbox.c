@@ -246,7 +246,7 @@ static void say_fork(struct op *op, const struct op_event *event,
             want, event->err,
             arena_text(op->arena, "id \"%.*s\" is in use", STR_FMT(f->id)));
     } else if (event->err != E_OK) {
-        want_fail(want, event->err, STR_NONE);
+        api_fail_create(op, event, want);
     } else {
         buf_init(&b, OBJECT_MAX);
         put_sandbox(&b, op, event->result->sandbox,

@@ -158,6 +158,8 @@ struct op_result {
                                  them, the newest first */
     struct str link_url;      /* LINK_CREATE: with its token; never logged */
     struct str detail;        /* text of an error, or absent */
+    unsigned retry_s;         /* of an error: a repeat fares better then; 0: the
+                                 table's */
 };
 
 struct op_event {
@@ -314,6 +316,8 @@ struct want {
     struct str detail;     /* WANT_FAIL: text for the client instead of the
                               table's; absent: the table's */
     struct str error_code; /* WANT_FAIL, API: "error_code"; absent if none */
+    unsigned retry_s;      /* WANT_FAIL: seconds of Retry-After instead of the
+                              table's; 0: the table's */
 };
 
 /* All texts and pointers in a want live in op->arena, op->scratch or are

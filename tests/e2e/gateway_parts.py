@@ -26,8 +26,8 @@ store: sandgate.db
 access_log: {access_log}
 backends: [{{name: fake, url: 'http://127.0.0.1:{backend}'}}]
 templates: [{{id: base, backend: fake, backend_template: base}}]
-limits: {{create_timeout: {create}}}
-"""
+limits: {{create_timeout: {create}{limits}}}
+{more}"""
 
 
 def free_port():
@@ -47,18 +47,22 @@ class Answer:
 class Gateway:
     """A gateway with its own directory, and the fake behind it."""
 
-    def __init__(self, create="3s", fake=None, files=None, access_log="access.log"):
+    def __init__(self, create="3s", fake=None, files=None, access_log="access.log", limits="", more=""):
         self.fake = fake or FakeServer()
         self.dir = tempfile.mkdtemp(prefix="sandgate-faults.")
         self.port, self.status = free_port(), free_port()
         self.config = os.path.join(self.dir, "sandgate.yaml")
-        open(self.config, "w").write(CONFIG.format(port=self.port, status=self.status, backend=self.fake.port, create=create, access_log=access_log))
+        open(self.config, "w").write(CONFIG.format(port=self.port, status=self.status, backend=self.fake.port, create=create, access_log=access_log,
+                                                   limits=limits and ", " + limits, more=more))
         with open(os.open(os.path.join(self.dir, "secret"), os.O_CREAT | os.O_WRONLY, 0o600), "w") as out:
             out.write(os.urandom(32).hex())
         self.key = subprocess.run([PROGRAM, "key", "create", "--team", "a", "-c", self.config], check=True, capture_output=True, text=True).stdout.strip()
         self.process = None
         self.files = files  # limit on open files
         self.start()
+
+    def another_key(self, team):
+        return subprocess.run([PROGRAM, "key", "create", "--team", team, "-c", self.config], check=True, capture_output=True, text=True).stdout.strip()
 
     def start(self, ready=True):
         self.log = open(os.path.join(self.dir, "log"), "ab")

@@ -20,6 +20,7 @@ from e2b import (AsyncSandbox, AuthenticationException, CommandExitException, Fi
 from e2b import Sandbox as BaseSandbox
 from e2b_code_interpreter import Sandbox
 
+from gateway_parts import Gateway
 from report import Report, equal, raises, true
 
 report = Report(f"python e2b {version('e2b')}, code-interpreter {version('e2b-code-interpreter')}")
@@ -130,6 +131,21 @@ def idempotency_key_gives_the_first_sandbox():
         other.kill()
     finally:
         first.kill()
+
+
+def limits_of_a_team_are_rate_limits():
+    """A gateway of its own, before the fake server; the SDK waits as it is told, then raises."""
+    g = Gateway(limits="team_sandboxes: 2")
+    at = {"api_key": g.key, "api_url": f"http://127.0.0.1:{g.port}"}
+    ids = [BaseSandbox.create("base", **at).sandbox_id for _ in range(2)]
+    raises(RateLimitException, BaseSandbox.create, "base", retries=0, text="as many sandboxes as it may have at a time: 2", **at)
+    threading.Timer(1, lambda: BaseSandbox.kill(ids[0], **at)).start()
+    began = time.monotonic()
+    BaseSandbox.create("base", **at)
+    true(time.monotonic() - began >= 1, "it was made when there was a place")
+    equal(len(g.consistent()), 2)
+    g.kill_9()  # the SDK keeps its connections
+    g.end()
 
 
 def expiry_ends_it():
@@ -426,6 +442,7 @@ report.check("list filters and pages", list_filters_and_pages)
 report.check("bad keys are refused", bad_keys_are_refused)
 report.check("promises that are not kept are refused", promises_that_are_not_kept_are_refused)
 report.check("an idempotency key gives the first sandbox", idempotency_key_gives_the_first_sandbox)
+report.check("limits of a team are rate limits", limits_of_a_team_are_rate_limits)
 report.check("expiry ends it", expiry_ends_it)
 box = BaseSandbox.create("base", timeout=600)
 for test in (connect_extends_and_never_shortens, other_team_sees_nothing, command_results, command_errors,

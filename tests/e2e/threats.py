@@ -113,6 +113,84 @@ def keys_come_one_way():
     g.end()
 
 
+# ---- what a team may have: K-08 ----
+
+def limited(g, limit):
+    return int(re.search(rf'sandgate_limited_total{{limit="{limit}"}} (\d+)', g.plain("/metrics").body.decode()).group(1))
+
+
+def refused_for(answer, text, most=5):
+    equal((answer.status, answer.headers["should-retry"], answer.headers["content-type"]), (429, "true", "application/json"))
+    true(1 <= int(answer.headers["retry-after"]) <= most, answer.headers)
+    equal(answer.json()["code"], 429)
+    true(text in answer.json()["message"], answer.body)
+
+
+def a_team_has_as_many_sandboxes_as_it_may():
+    g = Gateway(limits="team_sandboxes: 3", more="teams: [{name: big, sandboxes: 5, creates: 0}]\n")
+    first = g.create().json()
+    g.create()
+    v1 = g.api("POST", "/sandboxes", {"templateID": "base"})
+    equal(v1.status, 201)
+    for path in ("/sandboxes", "/v2/sandboxes"):
+        refused_for(g.api("POST", path, {"templateID": "base"}), "at a time: 3")
+    native = g.api("POST", "/v1/fork", {"template": "base", "id": "chosen"})
+    equal((native.status, native.headers["retry-after"]), (429, "2"))
+    equal(native.json()["error"]["code"], "rate_limited")
+    true("at a time: 3" in native.json()["error"]["cause"], native.body)
+    equal(limited(g, "team_sandboxes"), 3)
+    # Ten at once for one place.
+    equal(g.api("DELETE", f"/sandboxes/{first['sandboxID']}").status, 204)
+    told = []
+    g.fake.delay = 0.2
+    many = [threading.Thread(target=lambda: told.append(g.create().status)) for _ in range(10)]
+    for one in many:
+        one.start()
+    for one in many:
+        one.join()
+    g.fake.delay = 0.0
+    equal(sorted(told), [201] + [429] * 9)
+    equal(len(g.consistent()), 3)
+    # The records count after kill -9, too; and other teams are not concerned.
+    g.kill_9()
+    g.start()
+    refused_for(g.create(), "at a time: 3")
+    big = g.another_key("big")
+    wait_until("the new key is known", lambda: g.ask("GET", "/v2/sandboxes", {"X-API-Key": big}).status == 200, 3)
+    told = [g.ask("POST", "/v2/sandboxes", {"X-API-Key": big}, b'{"templateID":"base"}').status for _ in range(6)]
+    equal(told, [201] * 5 + [429])
+    # What cannot be deleted now has its place until it is.
+    mine = g.ids()
+    g.fake.down()
+    equal(g.api("DELETE", f"/sandboxes/{mine.pop()}").status, 204)
+    refused_for(g.create(), "at a time: 3")
+    g.fake.up()
+    wait_until("there is a place again", lambda: g.create().status == 201, 8)
+    g.end()
+
+
+def a_team_makes_no_more_sandboxes_a_minute_than_it_may():
+    g = Gateway(limits="team_creates: 4")
+    g.fake.fork = "500"
+    equal(g.create().status, 503)
+    g.fake.fork = "ok"
+    for _ in range(3):
+        box = g.create()
+        equal(box.status, 201)
+        equal(g.api("DELETE", f"/sandboxes/{box.json()['sandboxID']}").status, 204)
+    refused_for(g.create(), "in a minute: 4", 61)
+    equal((limited(g, "team_creates"), limited(g, "team_sandboxes")), (1, 0))
+    # More by a reload, at once.
+    text = open(g.config).read()
+    open(g.config, "w").write(text.replace("team_creates: 4", "team_creates: 5"))
+    reloads = g.metric("reloads_total")
+    g.process.send_signal(signal.SIGHUP)
+    wait_until("it is reloaded", lambda: g.metric("reloads_total") > reloads, 3)
+    equal(g.create().status, 201)
+    refused_for(g.create(), "in a minute: 5", 61)
+    g.end()
+
+
 # ---- limits: L-01, E-02, 3.14 ----
 
 def bodies_at_their_limit():
@@ -410,7 +488,8 @@ def nothing_of_the_process_is_for_others():
     g.end()
 
 
-for test in (forty_canaries_in_no_log_answer_or_metric, keys_come_one_way, bodies_at_their_limit, slow_bodies_of_the_control_plane,
+for test in (forty_canaries_in_no_log_answer_or_metric, keys_come_one_way, a_team_has_as_many_sandboxes_as_it_may,
+             a_team_makes_no_more_sandboxes_a_minute_than_it_may, bodies_at_their_limit, slow_bodies_of_the_control_plane,
              more_clients_than_descriptors, logs_are_one_line_an_event, logs_open_again_after_rotation, a_full_log_harms_no_request,
              metrics_are_what_prometheus_wants, the_status_listener_shows_nothing_else, a_hundred_reloads_leak_nothing,
              readyz_says_so_before_nothing_is_accepted, an_idempotency_key_holds_over_kill_9, the_program_is_hardened,

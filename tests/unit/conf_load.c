@@ -92,7 +92,9 @@ Test(conf, reads_what_is_there)
                 " backend_template: \"r/py:1\", cpu_count: 8, user: root,"
                 " workdir: /srv}\n"
                 "limits: {timeout_max: 2d, timeout_default: 90m, api_body: "
-                "16MiB, drain: 0, connections: 7}\n"),
+                "16MiB, drain: 0, connections: 7, team_sandboxes: 20, "
+                "team_creates: 5}\n"
+                "teams: [{name: acme, sandboxes: 0, creates: 60}]\n"),
             &c),
         E_OK, "%.*s", STR_FMT(buf_str(&conf_file_said)));
     cr_expect_eq(c->log_level, LOG_WARN);
@@ -114,6 +116,10 @@ Test(conf, reads_what_is_there)
     cr_expect_eq(c->api_body_max_bytes, 16 << 20);
     cr_expect_eq(c->drain_s, 0);
     cr_expect_eq(c->connections_max, 7);
+    cr_expect_eq(conf_team(c, STR("acme")).sandboxes, 0);
+    cr_expect_eq(conf_team(c, STR("acme")).creates, 60);
+    cr_expect_eq(conf_team(c, STR("other")).sandboxes, 20);
+    cr_expect_eq(conf_team(c, STR("other")).creates, 5);
     other = conf_ref(c);
     conf_unref(&c);
     cr_expect(str_eq(other->domain, STR("a.test")));
@@ -223,6 +229,13 @@ Test(conf, tells_every_mistake_with_its_place)
          "7:32: names: b is here twice\n7:32: names: a is here twice\n"
          "8:8: id: entry 1 of templates has the name b too\n"
          "8:32: names: entry 1 of templates has the name a too\n"},
+        {"team twice",
+         LEAST "teams:\n- {name: a, sandboxes: 1, creates: 1}\n"
+               "- {name: a, sandboxes: 2, creates: 2}\n",
+         "9:10: name: entry 1 of teams has this name too\n"},
+        {"team with half of its limits",
+         LEAST "teams:\n- {name: a, sandboxes: 1}\n",
+         "8:3: creates is missing in teams\n"},
         {"default above the maximum",
          LEAST "limits:\n  timeout_default: 2h\n  timeout_max: 1h\n",
          "8:20: timeout_default: is more than timeout_max\n"},
@@ -285,6 +298,10 @@ Test(conf, checks_values_to_the_edge_of_their_range)
         LIMIT("connections", "1000001", "connections: must be between 0"),
         LIMIT("connections", "1_000", "connections: a whole number"),
         LIMIT("connections", "010", "connections: a whole number"),
+        LIMIT("team_sandboxes", "1000000", NULL),
+        LIMIT("team_sandboxes", "1000001", "team_sandboxes: must be between"),
+        LIMIT("team_creates", "0", NULL),
+        LIMIT("team_creates", "1m", "team_creates: a whole number"),
         HOSTS("a", NULL),
         HOSTS("a-b.c9", NULL),
         HOSTS("\"::1\"", NULL),

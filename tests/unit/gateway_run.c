@@ -464,6 +464,27 @@ Test(run, says_whether_a_failed_job_may_be_repeated)
     fake_done();
 }
 
+Test(run, tells_when_a_limit_of_the_team_has_room_again)
+{
+    struct op_result result = {0};
+
+    PLAY({.kind = WANT_JOB, .job = {.kind = JOB_CREATE}},
+         {.kind = WANT_FAIL, .err = E_TEAM_FAST, .retry_s = 17});
+    fake.row.credential = CREDENTIAL_KEY;
+    fake.show_fields = true;
+    fake_request("POST " API " /x\nX-API-Key: " FAKE_KEY, 0);
+    fake_said();
+    fake_result(E_TEAM_FAST, &result);
+    cr_expect_str_eq(fake_said(),
+                     "job left; RESULT:TEAM_FAST; op end; all 429 "
+                     "Content-Type=application/json "
+                     "Cache-Control=no-store Access-Control-Allow-Origin=* "
+                     "Should-Retry=true Retry-After=17 {\"code\":429,"
+                     "\"message\":\"The team has made as many sandboxes as it "
+                     "may in a minute\"}; free; ");
+    cr_expect_eq(fake.worker.metrics.limited[1], 1);
+}
+
 /* A stream may live for hours: pieces take nothing of its arena. */
 static void hear_forever(struct op *op, const struct op_event *event,
                          struct want *want)

@@ -5,6 +5,7 @@ endif
 %C%_check_live_SOURCES = %D%/live_fake.h %D%/live_fake.c %D%/live_rig.h \
 	%D%/live_rig.c
 %C%_check_live_SOURCES += %D%/live_call.c %D%/live_crash.c %D%/live_create.c \
+	%D%/live_allowance.c \
 	%D%/live_native.c \
 	%D%/live_health.c %D%/live_life.c %D%/live_port.c \
 	%D%/live_reconcile.c %D%/live_link.c

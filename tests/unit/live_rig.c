@@ -180,6 +180,7 @@ static void on_result(void *arg, enum err err, const struct op_result *result)
     cr_assert_not(h->came, "told twice");
     h->came = true;
     h->err = err;
+    h->retry_s = result ? result->retry_s : 0;
     if (err || !result->sandbox)
         return;
     h->replayed = result->replayed;

@@ -32,6 +32,7 @@ struct heard {
     bool replayed;
     char id[64];
     int64_t end_ms, started_ms;
+    unsigned retry_s;
     struct waiter *waiter;
 };
 

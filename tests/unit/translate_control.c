@@ -310,6 +310,10 @@ static const struct {
     {E_STORE, "fail STORE"},
     {E_UPSTREAM_DEADLINE, "fail UPSTREAM_DEADLINE"},
     {E_IDEMPOTENCY_MISMATCH, "fail IDEMPOTENCY_MISMATCH"},
+    {E_TEAM_FULL, "fail TEAM_FULL: The team has as many sandboxes as it may "
+                  "have at a time: 20"},
+    {E_TEAM_FAST, "fail TEAM_FAST: The team has made as many sandboxes as it "
+                  "may in a minute: 5"},
 };
 
 Test(create, tells_what_became_of_its_job)
@@ -318,10 +322,14 @@ Test(create, tells_what_became_of_its_job)
         struct stage s;
 
         stage_open(&s, CLASS_API, METHOD_POST, V2, NULL);
+        s.conf.team_sandboxes = 20;
+        s.conf.team_creates = 5;
+        s.result.retry_s = 17;
         stage_send(&s, "{\"templateID\":\"base\"}");
         stage_result(&s, job_rows[i].err);
         cr_expect_str_eq(stage_line(&s), job_rows[i].line, "%s",
                          stage_line(&s));
+        cr_expect_eq(s.want.retry_s, 17);
         stage_close(&s);
     }
 }

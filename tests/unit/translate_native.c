@@ -209,6 +209,10 @@ static const struct {
      "fail SANDBOX_GONE: sandbox \"src\" not found"},
     {METHOD_POST, "/v1/fork", "{\"template\":\"base\",\"id\":\"a\"}",
      E_BACKEND_DOWN, "fail BACKEND_DOWN"},
+    {METHOD_POST, "/v1/fork", "{\"template\":\"base\",\"id\":\"a\"}",
+     E_TEAM_FULL,
+     "fail TEAM_FULL: The team has as many sandboxes as it may have at a "
+     "time: 0"},
     {METHOD_POST, "/v1/fork", "{\"template\":\"base\",\"id\":\"a\"}", E_OK,
      "say 200 {\"id\":\"i0\",\"template_id\":\"base\",\"endpoint\":"
      "\"http://api.x:1\",\"created_at\":\"2026-09-21T10:00:00.000Z\","

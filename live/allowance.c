@@ -28,6 +28,12 @@ void allowance_clear(struct allowance *a)
             mem_free(LIST_OF(link, struct allowance_row, link));
 }
 
+/* The place of a second, which may be up to a minute before the clock's 0. */
+static unsigned slot(int64_t second)
+{
+    return (unsigned)((second + ALLOWANCE_SECONDS) % ALLOWANCE_SECONDS);
+}
+
 /* The row of the team, or NULL; rows on the way that say nothing any more
  * go. */
 static struct allowance_row *find(struct list *bucket, struct str team,
@@ -57,11 +63,11 @@ static void move_on(struct allowance_row *row, int64_t now_s)
     if (passed > ALLOWANCE_SECONDS)
         passed = ALLOWANCE_SECONDS;
     for (int64_t i = 0; i < passed; i++)
-        row->counts[(now_s - i) % ALLOWANCE_SECONDS] = 0;
+        row->counts[slot(now_s - i)] = 0;
     row->last_s = now_s;
 }
 
-/* Its count; the oldest ones that must go first set when there is a place. */
+/* Its count; *retry_s: when there is a place, if it is the limit or more. */
 static int64_t sum(const struct allowance_row *row, int64_t most,
                    unsigned *retry_s)
 {
@@ -71,7 +77,7 @@ static int64_t sum(const struct allowance_row *row, int64_t most,
         all += row->counts[i];
     /* From now back: the second that fills the limit must have passed. */
     for (unsigned age = 0; age < ALLOWANCE_SECONDS; age++) {
-        newest += row->counts[(row->last_s - age) % ALLOWANCE_SECONDS];
+        newest += row->counts[slot(row->last_s - age)];
         if (newest >= most) {
             *retry_s = ALLOWANCE_SECONDS - age;
             break;
@@ -99,6 +105,6 @@ enum err allowance_take(struct allowance *a, struct str team, int64_t most,
     move_on(row, now_s);
     if (sum(row, most, retry_s) >= most)
         return E_TEAM_FAST;
-    row->counts[now_s % ALLOWANCE_SECONDS]++;
+    row->counts[slot(now_s)]++;
     return E_OK;
 }

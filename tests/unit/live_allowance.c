@@ -320,7 +320,7 @@ Test(allowance, says_when_there_is_a_place_and_then_there_is)
 
 Test(allowance, forgets_teams_that_make_none)
 {
-    char team[16];
+    char team[32];
     unsigned rows = 0;
 
     allowance_init(&a, hash_key);

@@ -74,7 +74,7 @@ Test(store_census, hears_of_what_another_process_writes)
 Test(store_census, is_right_after_a_time_without_memory)
 {
     struct census c;
-    char team[8];
+    char team[32];
     unsigned n;
 
     store_census_init(&c);

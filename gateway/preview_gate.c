@@ -164,7 +164,7 @@ static bool brings_token(const struct exchange *x)
 {
     struct str value;
 
-    return preview_target_tokens(x->head->query, &value, 1) > 0;
+    return preview_target_tokens(x->head->query, &value, 1, NULL) > 0;
 }
 
 /* The cookie of a link that no longer counts stands in the way of a new link:

@@ -23,7 +23,7 @@ struct search {
     struct found at[FOUND_MAX];
     unsigned count;
     bool too_many;
-    bool foreign; /* a header holds something, but not of ours */
+    bool foreign; /* a place holds something, but not of ours */
     bool twice;   /* the cookie came twice: it is none */
 };
 
@@ -59,7 +59,8 @@ bool preview_check_ours(struct str value)
 static void add_query(struct search *s, const struct request_head *head)
 {
     struct str values[FOUND_MAX];
-    unsigned n = preview_target_tokens(head->query, values, FOUND_MAX);
+    unsigned n =
+        preview_target_tokens(head->query, values, FOUND_MAX, &s->foreign);
 
     for (unsigned i = 0; i < n && i < FOUND_MAX; i++)
         add(s, values[i], PREVIEW_QUERY);

@@ -1,6 +1,8 @@
 /* target.c - see target.h. */
 #include "preview/target.h"
 
+#include "preview/token.h"
+
 static int hex_digit(char c)
 {
     if (c >= '0' && c <= '9')
@@ -9,28 +11,61 @@ static int hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+/* The next byte of *rest, which is not empty, out of its escape. */
+static char take_byte(struct str *rest)
+{
+    char c = *rest->p;
+    int high = -1, low = -1;
+
+    if (c == '%' && rest->n > 2) {
+        high = hex_digit(rest->p[1]);
+        low = hex_digit(rest->p[2]);
+    }
+    if (high < 0 || low < 0) {
+        *rest = str_after(*rest, 1);
+        return c;
+    }
+    *rest = str_after(*rest, 3);
+    return (char)(high << 4 | low);
+}
+
 /* Is the raw name, decoded, that of the parameter? */
 static bool is_parameter(struct str name)
 {
     static const struct str word = STR(PREVIEW_PARAMETER);
     size_t at = 0;
 
-    for (size_t i = 0; i < name.n; i++) {
-        int c = (unsigned char)name.p[i];
-
-        if (c == '%' && i + 2 < name.n && hex_digit(name.p[i + 1]) >= 0 &&
-            hex_digit(name.p[i + 2]) >= 0) {
-            c = hex_digit(name.p[i + 1]) << 4 | hex_digit(name.p[i + 2]);
-            i += 2;
-        }
-        if (at >= word.n || c != word.p[at++])
+    while (name.n)
+        if (at >= word.n || take_byte(&name) != word.p[at++])
             return false;
-    }
     return at == word.n;
 }
 
+/* Does the raw value hold a token, or one that somebody bent?  One of ours
+ * anywhere, for nobody else has what begins like it; one of the sandbox
+ * server's form, which begins as other people's do, in front. */
+static bool holds_token(struct str value)
+{
+    static const struct str ours = STR(PREVIEW_TOKEN_BEGIN);
+    static const struct str mitos = STR(PREVIEW_TOKEN_BEGIN_MITOS);
+    size_t at = 0, same = 0;
+    bool dot = false;
+
+    for (size_t i = 0; value.n; i++) {
+        char c = take_byte(&value);
+
+        /* Its first byte is in it once. */
+        at = c == ours.p[at] ? at + 1 : c == ours.p[0];
+        if (at == ours.n)
+            return true;
+        same += i == same && i < mitos.n && c == mitos.p[i];
+        dot = dot || c == '.';
+    }
+    return same == mitos.n && dot;
+}
+
 /* Is a pair the parameter?  *value: behind its =, empty without one. */
-static bool is_token(struct str pair, struct str *value)
+static bool is_named(struct str pair, struct str *value)
 {
     struct str name = str_cut(&pair, '=');
 
@@ -38,14 +73,29 @@ static bool is_token(struct str pair, struct str *value)
     return is_parameter(name);
 }
 
-unsigned preview_target_tokens(struct str query, struct str *out, unsigned max)
+static bool is_token(struct str pair)
+{
+    struct str value;
+
+    return is_named(pair, &value) && holds_token(value);
+}
+
+unsigned preview_target_tokens(struct str query, struct str *out, unsigned max,
+                               bool *foreign)
 {
     struct str value;
     unsigned count = 0;
 
+    if (foreign)
+        *foreign = false;
     while (query.p) {
-        if (!is_token(str_cut(&query, '&'), &value))
+        if (!is_named(str_cut(&query, '&'), &value))
             continue;
+        if (!holds_token(value)) {
+            if (foreign)
+                *foreign = *foreign || value.n;
+            continue;
+        }
         if (count < max)
             out[count] = value;
         count++;
@@ -53,24 +103,24 @@ unsigned preview_target_tokens(struct str query, struct str *out, unsigned max)
     return count;
 }
 
-/* Append the pairs of a query that are not the parameter. */
+/* Append the pairs of a query that are no tokens of ours. */
 static void put_query(struct str query, struct buf *out)
 {
-    struct str rest = query, value;
+    struct str rest = query;
     size_t kept = 0, all = 0;
     char before = '?';
 
     while (rest.p) {
         struct str pair = str_cut(&rest, '&');
 
-        kept += is_token(pair, &value) ? 0 : pair.n + 1;
+        kept += is_token(pair) ? 0 : pair.n + 1;
         all += pair.n + 1;
     }
     /* An empty query is kept as it came, but not made. */
     while (query.p && (kept > 1 || kept == all)) {
         struct str pair = str_cut(&query, '&');
 
-        if (is_token(pair, &value))
+        if (is_token(pair))
             continue;
         buf_byte(out, before);
         buf_put(out, pair);

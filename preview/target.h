@@ -8,7 +8,8 @@
 #include "base/err.h"
 #include "base/str.h"
 
-/* Name of the query's parameter; it is ours on every preview host. */
+/* Name of the query's parameter.  Apps have one of that name too (Vite's
+ * sockets, Jupyter's links): it is ours by its value only. */
 #define PREVIEW_PARAMETER "token"
 
 /* What a client offers as WebSocket subprotocols: the token behind the
@@ -17,14 +18,18 @@
 #define PREVIEW_PROTOCOL_PREFIX "sandgate-token."
 
 /*
- * The values of the parameter in a raw query (absent: none): returns how many
- * there are, the first max of them in out.  The name is found under any
- * percent-encoding; the values are raw.
+ * The values of the parameter in a raw query (absent: none) that hold what
+ * looks like a token of ours: returns how many there are, the first max of
+ * them in out.  Name and token are found under any percent-encoding; the
+ * values are raw.
+ *
+ * foreign  true: there is another value, which is the app's; NULL
  */
-unsigned preview_target_tokens(struct str query, struct str *out, unsigned max);
+unsigned preview_target_tokens(struct str query, struct str *out, unsigned max,
+                               bool *foreign);
 
 /*
- * Append the target without the parameter: the path and all other
+ * Append the target without tokens of ours: the path and all other
  * parameters byte for byte, no ? when nothing stands behind it.
  */
 void preview_target_clean(struct str target, struct buf *out);
@@ -37,7 +42,7 @@ void preview_target_clean(struct str target, struct buf *out);
  */
 MUST_USE enum err preview_target_location(struct str target, struct buf *out);
 
-/* Append a Referer without the parameter; the rest byte for byte. */
+/* Append a Referer without tokens of ours; the rest byte for byte. */
 void preview_target_referer(struct str value, struct buf *out);
 
 /*

@@ -7,9 +7,7 @@
 #include "base/encode.h"
 #include "preview/seal.h"
 
-#define OURS "sgl1_"
 #define MITOS "mitos-preview-v1"
-#define MITOS_BEGIN "eyJzIjoi" /* {"s":" */
 #define MITOS_TAG_BYTES 32
 #define MITOS_JSON_MAX 256
 #define MITOS_EXPIRY_DIGITS 19
@@ -22,7 +20,7 @@ enum err preview_token_mint(const struct conf_preview *conf,
 {
     if (!link->id[0])
         return E_RANGE;
-    buf_put(out, STR(OURS));
+    buf_put(out, STR(PREVIEW_TOKEN_BEGIN));
     return preview_seal_put(conf, &purpose, link, out);
 }
 
@@ -172,15 +170,16 @@ static enum err mitos_time(const struct conf_preview *conf,
 enum err preview_token_verify(const struct conf_preview *conf, struct str text,
                               int64_t now_s, struct link *out)
 {
-    bool ours = str_starts(text, STR(OURS));
+    bool ours = str_starts(text, STR(PREVIEW_TOKEN_BEGIN));
     enum err err = E_TOKEN_INVALID;
 
     memset(out, 0, sizeof(*out));
     if (text.n > PREVIEW_TOKEN_MAX)
         return E_TOKEN_INVALID;
     if (ours)
-        err = preview_seal_open(conf, &purpose,
-                                str_after(text, sizeof(OURS) - 1), out);
+        err = preview_seal_open(
+            conf, &purpose, str_after(text, sizeof(PREVIEW_TOKEN_BEGIN) - 1),
+            out);
     else
         err = mitos_open(conf, text, out);
     if (err == E_OK && ours && !out->id[0])
@@ -195,6 +194,7 @@ enum err preview_token_verify(const struct conf_preview *conf, struct str text,
 
 bool preview_token_like(struct str text)
 {
-    return str_starts(text, STR(OURS)) ||
-           (str_starts(text, STR(MITOS_BEGIN)) && str_find(text, '.') < text.n);
+    return str_starts(text, STR(PREVIEW_TOKEN_BEGIN)) ||
+           (str_starts(text, STR(PREVIEW_TOKEN_BEGIN_MITOS)) &&
+            str_find(text, '.') < text.n);
 }

@@ -16,6 +16,10 @@
 #include "conf/conf.h"
 #include "model/link.h"
 
+/* How each form begins. */
+#define PREVIEW_TOKEN_BEGIN "sgl1_"
+#define PREVIEW_TOKEN_BEGIN_MITOS "eyJzIjoi" /* {"s":" */
+
 /* Longest token of either form. */
 #define PREVIEW_TOKEN_MAX 640
 

@@ -27,7 +27,7 @@ PAGE = """<!doctype html><meta charset="utf-8"><title>%(name)s</title>
 
 # What development servers do: a socket to the page's own origin that says
 # when to load again.
-CLIENT = """const socket = new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/hmr`);
+CLIENT = """const socket = new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/hmr?token=A5ObJu9H`);
 socket.onopen = () => document.documentElement.dataset.hmr = 'open';
 socket.onmessage = event => {
     const message = JSON.parse(event.data);
@@ -221,6 +221,13 @@ def count(request):
     request.say(200, str(len(sockets)))
 
 
+def hot(request):
+    """As Vite does: the page's own token, or no socket."""
+    if request.query != "token=A5ObJu9H":
+        return request.say(400, "not the page's token")
+    websocket(request)
+
+
 def touch(request):
     """The source changed: tell every page."""
     version[0] += 1
@@ -230,9 +237,9 @@ def touch(request):
 
 
 ROWS = {"/": page, "/next": page, "/sse": events, "/range": ranges, "/large": large, "/cookies": cookies, "/cors": cors, "/slow": slow,
-        "/trailers": trailers, "/cut": cut, "/early": early, "/ws": websocket, "/hmr": websocket, "/touch": touch,
+        "/trailers": trailers, "/cut": cut, "/early": early, "/ws": websocket, "/hmr": hot, "/touch": touch,
         "/count": count}
-CLOSING = (cut, early, websocket)
+CLOSING = (cut, early, websocket, hot)
 
 
 def serve(sock):

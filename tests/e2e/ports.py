@@ -335,7 +335,7 @@ def links_that_do_not_count(way, box):
     last = token[-1]
     rows = ((f"/?token={token[:-1]}{'B' if last == 'A' else 'A'}", host, 401, "TOKEN_INVALID"),
             (f"/?token={token}=", host, 401, "TOKEN_INVALID"),
-            (f"/?token={token}&token=x", host, 401, "TOKEN_INVALID"),
+            (f"/?token={token}&token=sgl1_x", host, 401, "TOKEN_INVALID"),
             (f"/?token={token}", way.preview_host(box, 8000), 403, "TOKEN_WRONG_TARGET"),
             (f"/?token={token}", way.preview_host(other), 403, "TOKEN_WRONG_TARGET"))
     for target, at, status, code in rows:

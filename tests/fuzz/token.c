@@ -59,7 +59,7 @@ static void check_target(struct str text)
     rest = buf_str(&once);
     (void)str_cut(&rest, '?');
     query = rest;
-    assert(preview_target_tokens(query, values, 4) == 0);
+    assert(preview_target_tokens(query, values, 4, NULL) == 0);
     buf_empty(&twice);
     if (preview_target_location(text, &twice) == E_OK) {
         struct str to = buf_str(&twice);

@@ -131,6 +131,14 @@ Test(preview, leaves_what_is_the_apps_own)
     EXPECT_HAS(ask("GET " HOST " /\nCookie: " PREVIEW_COOKIE
                    "=%c\nAuthorization: Basic YTpi"),
                "Authorization=Basic YTpi ");
+    fake_gone();
+    /* Vite's sockets, Jupyter's links. */
+    EXPECT_HAS(ask("GET " HOST " /lab?token=5ee0\nCookie: " PREVIEW_COOKIE
+                   "=%c" NAVIGATES),
+               "/lab?token=5ee0 host=");
+    fake_gone();
+    EXPECT_HAS(ask("GET " HOST " /?token=%t&token=A5ObJu9HXn-L" NAVIGATES),
+               "Location=/?token=A5ObJu9HXn-L ");
 }
 
 Test(preview, keeps_the_method_of_a_form)
@@ -153,7 +161,8 @@ Test(preview, refuses_with_a_stable_code)
     } rows[] = {
         {"GET " HOST " /", "\"error_code\":\"TOKEN_MISSING\"}"},
         {"GET " HOST " /?token=nonsense", "\"error_code\":\"TOKEN_INVALID\"}"},
-        {"GET " HOST " /?token=%t&token=x",
+        {"GET " HOST " /?token=", "\"error_code\":\"TOKEN_MISSING\"}"},
+        {"GET " HOST " /?token=%t&token=sgl1_x",
          "\"error_code\":\"TOKEN_INVALID\"}"},
         {"GET 8000-" FAKE_ID ".p.example /?token=%t",
          "\"error_code\":\"TOKEN_WRONG_TARGET\"}"},

@@ -1,11 +1,11 @@
 /* limiter.c - see limiter.h. */
 #include "auth/limiter.h"
 
-#include <arpa/inet.h>
 #include <string.h>
 
 #include "base/list.h"
 #include "base/mem.h"
+#include "model/address.h"
 
 /* What is counted: an IPv4 address or the first half of an IPv6 one. */
 struct peer_key {
@@ -35,45 +35,25 @@ struct auth_limiter {
 
 static struct peer_key key_of(struct str peer)
 {
-    static const unsigned char mapped[12] = {0, 0, 0, 0, 0,    0,
-                                             0, 0, 0, 0, 0xff, 0xff};
     struct peer_key key = {0};
-    unsigned char in[16];
-    char text[INET6_ADDRSTRLEN];
-    size_t n = str_find(peer, '%');
+    struct address a;
 
-    if (n == 0 || n >= sizeof(text))
-        return key;
-    memcpy(text, peer.p, n);
-    text[n] = '\0';
-    if (inet_pton(AF_INET, text, in) == 1) {
-        key.kind = 4;
-        memcpy(key.bytes, in, 4);
-    } else if (inet_pton(AF_INET6, text, in) == 1) {
-        bool v4 = memcmp(in, mapped, sizeof(mapped)) == 0;
-
-        key.kind = v4 ? 4 : 6;
-        memcpy(key.bytes, v4 ? in + 12 : in, v4 ? 4 : 8);
+    if (peer.n) /* without a zone */
+        peer.n = str_find(peer, '%');
+    if (address_read(peer, &a)) {
+        key.kind = a.v6 ? 6 : 4;
+        memcpy(key.bytes, a.bytes, a.v6 ? 8 : 4);
     }
     return key;
 }
 
 bool auth_limiter_counts(struct str peer)
 {
-    struct peer_key key = key_of(peer);
-    const unsigned char *b = key.bytes;
-    static const unsigned char loopback[8];
+    struct address a;
 
-    if (key.kind == 4)
-        return !(b[0] == 127 || b[0] == 10 || (b[0] == 192 && b[1] == 168) ||
-                 (b[0] == 172 && (b[1] & 0xf0) == 16) ||
-                 (b[0] == 169 && b[1] == 254) ||
-                 (b[0] == 100 && (b[1] & 0xc0) == 64));
-    if (key.kind == 6)
-        return !(memcmp(b, loopback, sizeof(loopback)) == 0 ||
-                 (b[0] & 0xfe) == 0xfc ||
-                 (b[0] == 0xfe && (b[1] & 0xc0) == 0x80));
-    return true;
+    if (peer.n)
+        peer.n = str_find(peer, '%');
+    return !address_read(peer, &a) || address_is_public(&a);
 }
 
 static struct place **slot_of(const struct auth_limiter *l,

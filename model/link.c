@@ -45,19 +45,6 @@ static bool path_ok(struct str path)
     return true;
 }
 
-/* Are the bits behind the prefix 0? */
-static bool cidr_ok(const struct link_cidr *c)
-{
-    unsigned all = c->v6 ? 128 : 32;
-
-    if (c->bits > all)
-        return false;
-    for (unsigned i = c->bits; i < 128; i++)
-        if (c->bytes[i / 8] & (0x80U >> i % 8))
-            return false;
-    return true;
-}
-
 bool link_scopes_ok(const struct link_scopes *scopes)
 {
     if (scopes->methods == 0 || scopes->methods & ~METHODS_ALL ||
@@ -67,47 +54,16 @@ bool link_scopes_ok(const struct link_scopes *scopes)
         !memchr(scopes->path, '\0', sizeof(scopes->path)))
         return false;
     for (unsigned i = 0; i < scopes->cidr_count; i++)
-        if (!cidr_ok(&scopes->cidrs[i]))
+        if (!address_block_ok(&scopes->cidrs[i]))
             return false;
     return path_ok(str_of(scopes->path));
 }
 
-/* An address as text; v4 in v6 is v4. */
-static bool read_address(struct str text, bool *v6, unsigned char out[16])
+bool link_cidr_holds(const struct address_block *cidr, struct str address)
 {
-    static const unsigned char mapped[12] = {0, 0, 0, 0, 0,    0,
-                                             0, 0, 0, 0, 0xff, 0xff};
-    char z[INET6_ADDRSTRLEN + 1];
+    struct address a;
 
-    memset(out, 0, 16);
-    if (text.n == 0 || text.n >= sizeof(z) || memchr(text.p, '\0', text.n))
-        return false;
-    memcpy(z, text.p, text.n);
-    z[text.n] = '\0';
-    *v6 = strchr(z, ':') != NULL;
-    if (inet_pton(*v6 ? AF_INET6 : AF_INET, z, out) != 1)
-        return false;
-    if (*v6 && memcmp(out, mapped, sizeof(mapped)) == 0) {
-        *v6 = false;
-        memmove(out, out + 12, 4);
-        memset(out + 4, 0, 12);
-    }
-    return true;
-}
-
-bool link_cidr_holds(const struct link_cidr *cidr, struct str address)
-{
-    unsigned char bytes[16], rest;
-    unsigned whole = cidr->bits / 8;
-    bool v6;
-
-    if (!read_address(address, &v6, bytes) || v6 != cidr->v6 ||
-        memcmp(bytes, cidr->bytes, whole) != 0)
-        return false;
-    if (cidr->bits % 8 == 0)
-        return true;
-    rest = (unsigned char)(0xff00U >> cidr->bits % 8);
-    return (bytes[whole] & rest) == cidr->bytes[whole];
+    return address_read(address, &a) && address_block_holds(cidr, &a);
 }
 
 /* ---- JSON ---- */
@@ -147,22 +103,6 @@ static const char *read_path(const json_t *value, struct link_scopes *out)
     return NULL;
 }
 
-static const char *read_cidr(struct str text, struct link_cidr *out)
-{
-    struct str rest = text;
-    struct str address = str_cut(&rest, '/');
-    uint64_t bits;
-
-    memset(out, 0, sizeof(*out));
-    if (!read_address(address, &out->v6, out->bytes))
-        return "must be addresses or blocks such as 192.0.2.0/24";
-    bits = out->v6 ? 128 : 32;
-    if (rest.p && !str_u64(rest, bits, &bits))
-        return "must be addresses or blocks such as 192.0.2.0/24";
-    out->bits = (unsigned char)bits;
-    return cidr_ok(out) ? NULL : "has a block with bits behind its prefix";
-}
-
 static const char *read_cidrs(const json_t *list, struct link_scopes *out)
 {
     size_t count = json_array_size(list);
@@ -171,8 +111,8 @@ static const char *read_cidrs(const json_t *list, struct link_scopes *out)
     if (!json_is_array(list) || count == 0 || count > LINK_CIDRS_MAX)
         return "must be a list of 1 to 8 addresses or blocks";
     for (size_t i = 0; i < count && !why; i++)
-        why = read_cidr(str_of(json_string_value(json_array_get(list, i))),
-                        &out->cidrs[i]);
+        why = address_block_read(
+            str_of(json_string_value(json_array_get(list, i))), &out->cidrs[i]);
     out->cidr_count = (unsigned)count;
     return why;
 }
@@ -242,7 +182,7 @@ static void write_cidrs(struct buf *b, const struct link_scopes *scopes)
     const char *before = ",\"cidrs\":[";
 
     for (unsigned i = 0; i < scopes->cidr_count; i++) {
-        const struct link_cidr *c = &scopes->cidrs[i];
+        const struct address_block *c = &scopes->cidrs[i];
         char text[INET6_ADDRSTRLEN];
 
         inet_ntop(c->v6 ? AF_INET6 : AF_INET, c->bytes, text, sizeof(text));

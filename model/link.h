@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
+#include "model/address.h"
 
 #define LINK_ID_LENGTH 26   /* `l` and 25 of [a-z2-7]: a host label too */
 #define LINK_SANDBOX_MAX 64 /* ids of a native client's choice are longer */
@@ -16,12 +17,6 @@
 #define LINK_TTL_MAX_S (7 * 24 * 60 * 60) /* threats.md P-02 */
 
 struct json_t; /* jansson's */
-
-struct link_cidr {
-    bool v6;
-    unsigned char bits;      /* of the prefix: 0..32, 0..128 */
-    unsigned char bytes[16]; /* network order; 0 behind the prefix */
-};
 
 /* Are search engines told to keep away from what a link shows? */
 enum link_index {
@@ -35,7 +30,7 @@ struct link_scopes {
     unsigned methods;             /* set of 1U << enum method; never 0 */
     bool websocket;               /* WebSocket upgrades may be made */
     char path[LINK_PATH_MAX + 1]; /* prefix, on a segment's end; "" all */
-    struct link_cidr cidrs[LINK_CIDRS_MAX];
+    struct address_block cidrs[LINK_CIDRS_MAX];
     unsigned cidr_count; /* 0: from anywhere */
     uint32_t uses_max;   /* requests that bring the token itself (not the
                             cookie got for it); 0 no limit */
@@ -80,7 +75,7 @@ void link_scopes_write(struct buf *b, const struct link_scopes *scopes);
 bool link_scopes_ok(const struct link_scopes *scopes);
 
 /* Is the IP address, as text, in the block?  ::ffff:a.b.c.d is a.b.c.d. */
-bool link_cidr_holds(const struct link_cidr *cidr, struct str address);
+bool link_cidr_holds(const struct address_block *cidr, struct str address);
 
 /* May a link be for that port?  Not for those of the sandbox's own services,
  * which ask for credentials of their own. */

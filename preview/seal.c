@@ -90,7 +90,7 @@ static void put_scopes(struct buf *b, const struct link *link)
     put_text(b, str_of(s->path));
     buf_byte(b, (char)s->cidr_count);
     for (unsigned i = 0; i < s->cidr_count; i++) {
-        const struct link_cidr *c = &s->cidrs[i];
+        const struct address_block *c = &s->cidrs[i];
 
         buf_byte(b, c->v6 ? 6 : 4);
         buf_byte(b, (char)c->bits);
@@ -197,7 +197,7 @@ static void fill(struct body *b, char *out, size_t room)
         memcpy(out, text.p, text.n);
 }
 
-static void take_cidr(struct body *b, struct link_cidr *out)
+static void take_cidr(struct body *b, struct address_block *out)
 {
     uint64_t family = take_number(b, 1);
     struct str bytes;

@@ -64,7 +64,7 @@ Test(preview_scope, covers_paths_that_have_one_reading)
 }
 
 static const struct {
-    struct link_cidr cidr;
+    struct address_block cidr;
     const char *peer;
     bool holds;
 } peer_rows[] = {

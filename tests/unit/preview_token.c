@@ -235,7 +235,7 @@ static struct link full_link(void)
     link.scopes.path[0] = '/';
     link.scopes.uses_max = LINK_USES_MAX;
     for (unsigned i = 0; i < LINK_CIDRS_MAX; i++) {
-        struct link_cidr *c = &link.scopes.cidrs[i];
+        struct address_block *c = &link.scopes.cidrs[i];
 
         c->v6 = i % 2;
         c->bits = c->v6 ? 128 : 32;

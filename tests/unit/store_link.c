@@ -87,9 +87,9 @@ Test(store_link, keeps_every_field_over_a_restart)
     l.scopes.uses_max = 9;
     l.scopes.index = LINK_INDEX_YES;
     l.scopes.cidr_count = 2;
-    l.scopes.cidrs[0] = (struct link_cidr){.bits = 8, .bytes = {10}};
+    l.scopes.cidrs[0] = (struct address_block){.bits = 8, .bytes = {10}};
     l.scopes.cidrs[1] =
-        (struct link_cidr){.v6 = true, .bits = 32, .bytes = {0x20, 1, 13}};
+        (struct address_block){.v6 = true, .bits = 32, .bytes = {0x20, 1, 13}};
     cr_assert_eq(put(s, &l), E_OK);
     for (int again = 0; again < 2; again++) {
         cr_assert_eq(find(s, &l, &out), FOUND);

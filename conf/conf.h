@@ -9,12 +9,15 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "model/address.h"
 
 struct conf_listener {
     struct str address; /* 127.0.0.1 or ::1 or 0.0.0.0 or :: */
     unsigned port;      /* 0: any (tests) */
     bool tls;
     bool direct; /* certificate without SNI: the default certificate */
+    struct address_block *proxies; /* begin with a PROXY header; no others */
+    unsigned proxy_count;
 };
 
 struct conf_certificate {

@@ -142,6 +142,7 @@ static const char *kind_text(enum kind kind)
         [KIND_DOMAIN] = "domain",
         [KIND_HOST] = "host name or IP address",
         [KIND_ADDRESS] = "IP address",
+        [KIND_BLOCK] = "IP address or block",
         [KIND_NAME] = "name",
         [KIND_REFERENCE] = "name at the back end",
         [KIND_USER] = "Linux user",

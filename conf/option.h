@@ -37,6 +37,7 @@ enum kind {
     KIND_DOMAIN,    /* struct str, as are the following */
     KIND_HOST,      /* host name or IP address */
     KIND_ADDRESS,   /* IP address */
+    KIND_BLOCK,     /* struct address_block, in lists only */
     KIND_NAME,      /* [a-z0-9][a-z0-9_-]* */
     KIND_REFERENCE, /* name at a back end */
     KIND_USER,      /* Linux user */

@@ -378,7 +378,9 @@ static void read_text(struct reading *r, const struct option *o,
 {
     const char *why = check_any(o, s);
 
-    if (!why && o->kind == KIND_URL) {
+    if (!why && o->kind == KIND_BLOCK) {
+        why = address_block_read(s->text, to);
+    } else if (!why && o->kind == KIND_URL) {
         why = read_url(r, s, to);
     } else if (!why && o->kind == KIND_ASKED) {
         why = read_asked(r, s, to);
@@ -393,6 +395,12 @@ static void read_text(struct reading *r, const struct option *o,
     }
     if (why)
         reading_say(r, s->mark, "%s: %s", o->key, why);
+}
+
+size_t scalar_bytes(enum kind kind)
+{
+    return kind == KIND_BLOCK ? sizeof(struct address_block)
+                              : sizeof(struct str);
 }
 
 void scalar_read(struct reading *r, const struct option *o,

@@ -16,6 +16,9 @@ struct scalar {
 void scalar_read(struct reading *r, const struct option *o,
                  const struct scalar *s, void *to);
 
+/* Bytes of one item of a list of that kind. */
+size_t scalar_bytes(enum kind kind);
+
 /* How a number of that kind is written, shortest unit form, into out. */
 void scalar_text(enum kind kind, int64_t value, char out[32]);
 

@@ -81,7 +81,7 @@ static char *make_list(struct reading *r, const struct option *o,
 static void walk_list(struct reading *r, const struct option *o,
                       yaml_node_t *node, void *base)
 {
-    size_t item_bytes = o->many ? sizeof(struct str) : o->inner_bytes;
+    size_t item_bytes = o->many ? scalar_bytes(o->kind) : o->inner_bytes;
     ptrdiff_t count;
     char *items;
 
@@ -146,8 +146,8 @@ static void take_fallback(struct reading *r, const struct option *o, void *base)
     } else if (o->fallback && rest.n) {
         for (struct str left = rest; left.p; count++)
             str_cut(&left, ',');
-        items = make_list(r, o, count, sizeof(struct str), base);
-        for (; items && rest.p; items += sizeof(struct str))
+        items = make_list(r, o, count, scalar_bytes(o->kind), base);
+        for (; items && rest.p; items += scalar_bytes(o->kind))
             read_fallback(r, o, str_trim(str_cut(&rest, ',')), items);
     }
 }

@@ -49,7 +49,8 @@ struct gateway {
     struct live *live;
     struct worker worker;
     struct server *server;
-    struct tls *tls; /* counted; NULL: no listener speaks it */
+    struct tls *tls;     /* counted; NULL: no listener speaks it */
+    struct conf *opened; /* counted: whose listeners are open */
     struct listener **listeners;
     unsigned listener_count;
     struct status *status; /* NULL: none configured */
@@ -181,6 +182,12 @@ MUST_USE static enum err load_tls(const struct conf *conf, struct tls **out)
 
 /* ---- reload ---- */
 
+MUST_USE static enum err expect_proxy(struct listener *n,
+                                      const struct conf_listener *l)
+{
+    return listener_expect_proxy(n, l->proxies, l->proxy_count);
+}
+
 static void on_mistake(void *arg, struct str file, unsigned line,
                        unsigned column, const char *what)
 {
@@ -202,8 +209,10 @@ static bool same_listeners(const struct conf *a, const struct conf *b)
 }
 
 /* What only a restart can change keeps its old value; the operator is told. */
-static void compare(const struct conf *old, const struct conf *fresh)
+static void compare(const struct gateway *g, const struct conf *fresh)
 {
+    const struct conf *old = g->opened;
+
     if (!same_listeners(old, fresh))
         log_say(LOG_WARN, "reload: listeners change with a restart only");
     if (!str_eq(old->store_path, fresh->store_path))
@@ -213,18 +222,30 @@ static void compare(const struct conf *old, const struct conf *fresh)
                           "only");
 }
 
+/* Who is listed may change where the sockets stay. */
+static void set_proxies(struct gateway *g, const struct conf *fresh)
+{
+    if (!same_listeners(g->opened, fresh))
+        return;
+    for (unsigned i = 0; i < g->listener_count; i++)
+        if (g->listeners[i] &&
+            expect_proxy(g->listeners[i], &fresh->listeners[i]))
+            log_say(LOG_ERROR, "reload: no memory for proxy_protocol");
+}
+
 static void take_over(struct gateway *g, struct conf *fresh, struct tls *tls)
 {
     struct server_settings settings = settings_of(fresh);
 
-    compare(g->worker.conf, fresh);
+    compare(g, fresh);
     if (tls) {
         tls_unref(&g->tls);
         g->tls = tls;
     }
     for (unsigned i = 0; i < g->listener_count && tls; i++)
-        if (g->worker.conf->listeners[i].tls && g->listeners[i])
+        if (g->opened->listeners[i].tls && g->listeners[i])
             listener_set_tls(g->listeners[i], tls);
+    set_proxies(g, fresh);
     server_set(g->server, &settings);
     open_logs(fresh);
     live_set_conf(g->live, fresh);
@@ -364,6 +385,7 @@ static struct metrics_now on_now(void *arg)
     return (struct metrics_now){
         .connections = server_connections(g->server),
         .streams = server_streams(g->server),
+        .greetings = server_counts(g->server).greetings,
         .ready = live_ready(g->live),
         .draining = g->phase != PHASE_SERVING,
         .uptime_s = (clock_ms() - g->started_ms) / 1000,
@@ -431,6 +453,8 @@ MUST_USE static enum err make_servers(struct gateway *g, struct conf *conf)
                            conf->listeners[i].tls ? g->tls : NULL,
                            conf->listeners[i].direct, &g->listeners[i]);
         g->listener_count += err == E_OK;
+        if (err == E_OK)
+            err = expect_proxy(g->listeners[i], &conf->listeners[i]);
     }
     if (err == E_OK && g->sockets->status_fd >= 0)
         err = status_new(g->loop, g->sockets->status_fd, &source, &g->status);
@@ -449,6 +473,7 @@ enum err gateway_new(struct conf *conf, struct gateway_sockets *sockets,
     g->sockets = sockets;
     g->signal_fd = -1;
     g->started_ms = clock_ms();
+    g->opened = conf_ref(conf);
     open_logs(conf);
     err = make_records(g, conf);
     if (err == E_OK)
@@ -514,5 +539,6 @@ void gateway_free(struct gateway **gp)
         timer_clear(&g->leave);
     tls_unref(&g->tls);
     loop_free(&g->loop);
+    conf_unref(&g->opened);
     mem_free(g);
 }

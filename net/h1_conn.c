@@ -642,6 +642,10 @@ enum err h1_conn_open(struct server *server,
         c->state = CONN_HELLO;
         server->handshake_count++;
     }
+    if (opening->first.n) {
+        buf_put(&c->in, opening->first);
+        io_step(&c->io);
+    }
     list_push(&server->connections, &c->link);
     server->connection_count++;
     io_due(&c->io, due(c));

@@ -8,10 +8,11 @@
 #include "net/tls.h"
 
 struct h1_conn_opening {
-    int fd;          /* taken when it succeeds; non-blocking */
-    struct tls *tls; /* NULL: plain; else counted */
-    bool direct;     /* see listener_new() */
-    struct str peer; /* copied */
+    int fd;           /* taken when it succeeds; non-blocking */
+    struct tls *tls;  /* NULL: plain; else counted */
+    bool direct;      /* see listener_new() */
+    struct str peer;  /* copied */
+    struct str first; /* copied: what was read already, of a plain one */
 };
 
 /* Begin to serve.  Errors: E_NOMEM. */

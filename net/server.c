@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "net/arrive.h"
 #include "net/h1_conn.h"
 #include "net/h1_stream.h"
 #include "net/serving.h"
@@ -31,9 +32,11 @@
 struct listener {
     struct server *server; /* borrowed */
     struct list link;
-    struct event *event; /* owned */
-    struct tls *tls;     /* counted; NULL: plain */
-    int fd;              /* borrowed */
+    struct event *event;           /* owned */
+    struct tls *tls;               /* counted; NULL: plain */
+    struct address_block *proxies; /* owned: who says whose it is */
+    unsigned proxy_count;
+    int fd; /* borrowed */
     bool direct;
     bool accepts;       /* the event is set */
     struct timer retry; /* the system had no room */
@@ -41,13 +44,13 @@ struct listener {
 
 /* ---- sockets ---- */
 
-union address {
+union place {
     struct sockaddr any;
     struct sockaddr_in v4;
     struct sockaddr_in6 v6;
 };
 
-static bool read_address(struct str text, unsigned port, union address *out,
+static bool read_address(struct str text, unsigned port, union place *out,
                          socklen_t *n)
 {
     char z[64];
@@ -55,7 +58,7 @@ static bool read_address(struct str text, unsigned port, union address *out,
     if (text.n >= sizeof(z) || port > 65535)
         return false;
     snprintf(z, sizeof(z), "%.*s", STR_FMT(text));
-    *out = (union address){.any = {.sa_family = AF_UNSPEC}};
+    *out = (union place){.any = {.sa_family = AF_UNSPEC}};
     if (str_find(text, ':') < text.n) {
         out->v6.sin6_family = AF_INET6;
         out->v6.sin6_port = htons((uint16_t)port);
@@ -70,7 +73,7 @@ static bool read_address(struct str text, unsigned port, union address *out,
 
 enum err listener_open(struct str address, unsigned port, int *out)
 {
-    union address a;
+    union place a;
     socklen_t n = 0;
     int on = 1, fd;
 
@@ -98,7 +101,7 @@ enum err listener_open(struct str address, unsigned port, int *out)
 
 unsigned listener_port(int fd)
 {
-    union address a = {.any = {.sa_family = AF_UNSPEC}};
+    union place a = {.any = {.sa_family = AF_UNSPEC}};
     socklen_t n = sizeof(a);
 
     if (getsockname(fd, &a.any, &n) < 0)
@@ -106,16 +109,17 @@ unsigned listener_port(int fd)
     return ntohs(a.any.sa_family == AF_INET6 ? a.v6.sin6_port : a.v4.sin_port);
 }
 
-static struct str peer_text(const union address *a, char out[INET6_ADDRSTRLEN])
+/* Whose it is; false: one of no IP address. */
+static bool find_peer(const union place *a, struct address *out)
 {
     bool v6 = a->any.sa_family == AF_INET6;
-    const void *bytes =
-        v6 ? (const void *)&a->v6.sin6_addr : (const void *)&a->v4.sin_addr;
 
-    if ((!v6 && a->any.sa_family != AF_INET) ||
-        !inet_ntop(a->any.sa_family, bytes, out, INET6_ADDRSTRLEN))
-        return STR("local");
-    return str_of(out);
+    if (!v6 && a->any.sa_family != AF_INET)
+        return false;
+    address_set(out, v6,
+                v6 ? (const unsigned char *)&a->v6.sin6_addr
+                   : (const unsigned char *)&a->v4.sin_addr);
+    return true;
 }
 
 /* ---- accepting ---- */
@@ -148,14 +152,14 @@ static void on_retry(void *arg)
     set_accepting(arg);
 }
 
-static void admit(struct listener *n, int fd, const union address *a)
+static void admit(struct listener *n, int fd, const union place *peer)
 {
-    char text[INET6_ADDRSTRLEN];
-    struct h1_conn_opening opening = {fd, n->tls, n->direct,
-                                      peer_text(a, text)};
+    struct arrival a = {.fd = fd, .tls = n->tls, .direct = n->direct};
 
-    if (h1_conn_open(n->server, &opening) != E_OK)
-        close(fd);
+    a.known = find_peer(peer, &a.from);
+    a.greets = n->proxy_count > 0;
+    a.listed = a.known && address_is_among(&a.from, n->proxies, n->proxy_count);
+    arrive(n->server, &a);
 }
 
 /* Errors that are the fault of one connection, not of the system's room. */
@@ -172,7 +176,7 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 
     (void)what;
     for (int i = 0; i < ACCEPT_MAX && has_room(n->server); i++) {
-        union address a = {.any = {.sa_family = AF_UNSPEC}};
+        union place a = {.any = {.sa_family = AF_UNSPEC}};
         socklen_t size = sizeof(a);
         int client = accept4(fd, &a.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
@@ -218,6 +222,24 @@ void listener_set_tls(struct listener *n, struct tls *tls)
     n->tls = tls ? tls_ref(tls) : NULL;
 }
 
+enum err listener_expect_proxy(struct listener *n,
+                               const struct address_block *blocks,
+                               unsigned count)
+{
+    struct address_block *copy = NULL;
+
+    if (count) {
+        copy = mem_new(count * sizeof(*copy));
+        if (!copy)
+            return E_NOMEM;
+        memcpy(copy, blocks, count * sizeof(*copy));
+    }
+    mem_free(n->proxies);
+    n->proxies = copy;
+    n->proxy_count = count;
+    return E_OK;
+}
+
 static void bury_listener(void *what)
 {
     mem_free(what);
@@ -233,6 +255,9 @@ void listener_free(struct listener **out)
     event_free(n->event);
     timer_clear(&n->retry);
     tls_unref(&n->tls);
+    mem_free(n->proxies);
+    n->proxies = NULL;
+    n->proxy_count = 0;
     list_remove(&n->link);
     loop_bury(n->server->loop, bury_listener, n);
 }
@@ -291,6 +316,7 @@ enum err server_new(struct loop *l, const struct server_settings *settings,
     s->change = (struct post){.run = on_change};
     list_init(&s->listeners);
     list_init(&s->connections);
+    list_init(&s->greetings);
     list_init(&s->spare);
     return E_OK;
 }
@@ -311,11 +337,17 @@ unsigned server_connections(const struct server *s)
     return s->connection_count;
 }
 
+struct server_counts server_counts(const struct server *s)
+{
+    return s->counts;
+}
+
 void server_drain(struct server *s, void (*on_idle)(void *arg), void *arg)
 {
     s->draining = true;
     s->on_idle = on_idle;
     s->idle_arg = arg;
+    arrive_drop_all(s);
     for (struct list *i = s->connections.next; i != &s->connections;
          i = i->next)
         h1_conn_drain(i);
@@ -330,6 +362,7 @@ void server_free(struct server **out)
         return;
     *out = NULL;
     s->dying = true;
+    arrive_drop_all(s);
     while (!list_empty(&s->connections))
         h1_conn_cut(s->connections.next);
     on_less(s);

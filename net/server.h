@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "model/address.h"
 #include "model/head.h"
 #include "net/loop.h"
 #include "net/tls.h"
@@ -58,6 +59,8 @@ struct server_settings {
     unsigned connections_max; /* accept pauses at it */
     unsigned keep_alive_s;    /* told in Keep-Alive: timeout=; 600 */
     int64_t handshake_ms;     /* from accept to Finished; 0: 10 s */
+    int64_t greeting_ms;      /* from accept to the end of a PROXY header; 0:
+                                 5 s */
 };
 
 /* Told of every new request; must call stream_own() before it returns. */
@@ -76,6 +79,14 @@ MUST_USE enum err server_new(struct loop *l,
                              server_on_request *on_request,
                              server_on_refused *on_refused, void *arg,
                              struct server **out);
+
+struct server_counts {
+    uint64_t greetings; /* connections closed for their PROXY header: one that
+                           was malformed, late, missing or not allowed */
+};
+
+/* Since the start. */
+struct server_counts server_counts(const struct server *s);
 
 /* New settings for what comes from now on (reload). */
 void server_set(struct server *s, const struct server_settings *settings);
@@ -106,6 +117,15 @@ MUST_USE enum err listener_new(struct server *s, int fd, struct tls *tls,
                                bool direct, struct listener **out);
 /* New certificates for connections accepted from now on. */
 void listener_set_tls(struct listener *n, struct tls *tls);
+/*
+ * From now on connections from those blocks must begin with a header of the
+ * PROXY protocol, which says whose they are, and others must not: they are
+ * closed without a word otherwise.  count 0: none is looked for.
+ * blocks  copied.  Errors: E_NOMEM; nothing has changed then.
+ */
+MUST_USE enum err listener_expect_proxy(struct listener *n,
+                                        const struct address_block *blocks,
+                                        unsigned count);
 void listener_free(struct listener **n);
 
 /* ---- one stream ---- */

@@ -15,10 +15,12 @@ struct server {
     void *arg;               /* borrowed: for the two */
     struct list listeners;   /* borrowed: struct listener */
     struct list connections; /* owned: whose serving_link it is */
+    struct list greetings;   /* owned: arrive.c's, counted as connections */
     struct list spare;       /* owned: struct stream, to be used again */
     unsigned spare_count;
     unsigned alive; /* streams that are in use or held by their user */
     unsigned connection_count, stream_count, handshake_count;
+    struct server_counts counts;
     bool draining, dying, buried;
     struct post change;         /* looks what the end of something means */
     void (*on_idle)(void *arg); /* after server_drain() */

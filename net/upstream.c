@@ -29,7 +29,7 @@
 /* Idle connections over all keys. */
 #define IDLE_MAX 2048
 
-union address {
+union place {
     struct sockaddr any;
     struct sockaddr_in v4;
     struct sockaddr_in6 v6;
@@ -45,7 +45,7 @@ struct pool {
     unsigned idle_count;
     unsigned uses;
     uint64_t hash;
-    union address address;
+    union place address;
     socklen_t address_bytes;
     unsigned port;
     struct str key, at; /* in texts: of the request */
@@ -78,7 +78,7 @@ enum err pools_new(struct loop *l, unsigned idle_max_per_key, int64_t idle_ms,
     return E_OK;
 }
 
-static bool read_address(const struct call_request *r, union address *out,
+static bool read_address(const struct call_request *r, union place *out,
                          socklen_t *n)
 {
     char z[64];

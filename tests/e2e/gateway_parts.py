@@ -18,7 +18,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 PROGRAM = os.path.join(ROOT, "build", "sandgate")
 CONFIG = """
 domain: sandgate.test
-listeners: [{{address: 127.0.0.1, port: {port}, tls: false}}]
+listeners: [{{address: 127.0.0.1, port: {port}, tls: false{listener}}}]
 direct_hosts: [127.0.0.1]
 status: {{address: 127.0.0.1, port: {status}}}
 secret_file: secret
@@ -45,15 +45,18 @@ class Answer:
 
 
 class Gateway:
-    """A gateway with its own directory, and the fake behind it."""
+    """A gateway with its own directory, and the fake behind it.
 
-    def __init__(self, create="3s", fake=None, files=None, access_log="access.log", limits="", more=""):
+    listener: further keys of its listener; more: further lines of the file.
+    """
+
+    def __init__(self, create="3s", fake=None, files=None, access_log="access.log", limits="", listener="", more=""):
         self.fake = fake or FakeServer()
         self.dir = tempfile.mkdtemp(prefix="sandgate-faults.")
         self.port, self.status = free_port(), free_port()
         self.config = os.path.join(self.dir, "sandgate.yaml")
         open(self.config, "w").write(CONFIG.format(port=self.port, status=self.status, backend=self.fake.port, create=create, access_log=access_log,
-                                                   limits=limits and ", " + limits, more=more))
+                                                   listener=listener, limits=limits and ", " + limits, more=more))
         with open(os.open(os.path.join(self.dir, "secret"), os.O_CREAT | os.O_WRONLY, 0o600), "w") as out:
             out.write(os.urandom(32).hex())
         self.key = subprocess.run([PROGRAM, "key", "create", "--team", "a", "-c", self.config], check=True, capture_output=True, text=True).stdout.strip()
@@ -116,8 +119,8 @@ class Gateway:
         self.fake.down()
         shutil.rmtree(self.dir)
 
-    def connect(self):
-        return socket.create_connection(("127.0.0.1", self.port), timeout=40)
+    def connect(self, source="127.0.0.1"):
+        return socket.create_connection(("127.0.0.1", self.port), timeout=40, source_address=(source, 0))
 
     def send(self, sock, method, path, headers=None, body=b""):
         rows = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1"] + [f"{name}: {value}" for name, value in (headers or {}).items()]

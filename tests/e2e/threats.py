@@ -290,6 +290,89 @@ def more_clients_than_descriptors():
     g.end()
 
 
+# ---- whose a connection is: X-07 ----
+
+BALANCER = "127.0.0.2"  # a connection from there begins with a PROXY header
+
+
+def last_peer(g, name):
+    """The address in the access line of the request of that id."""
+    def rows():
+        return [row for row in map(json.loads, files_of(g)["access.log"].splitlines()) if row.get("id") == name]
+    wait_until("the line is there", rows, 3)
+    return rows()[-1]["peer"]
+
+
+def second_version(address):
+    family, size = (socket.AF_INET6, 36) if ":" in address else (socket.AF_INET, 12)
+    text = socket.inet_pton(family, address)
+    return b"\r\n\r\n\0\r\nQUIT\n" + bytes([0x21, 0x21 if size == 36 else 0x11, 0, size]) + text * 2 + b"\1\2\3\4"
+
+
+def closed_in_silence(g, data, source, least=0.0, most=2.0):
+    begun = time.monotonic()
+    with g.connect(source) as sock:
+        sock.settimeout(most + 3)
+        sock.sendall(data)
+        try:
+            equal(sock.recv(100), b"")
+        except ConnectionResetError:
+            pass
+    took = time.monotonic() - begun
+    true(least <= took <= most, f"{data[:20]}: closed after {took:.1f} s")
+
+
+def a_balancer_says_whose_a_connection_is():
+    g = Gateway(listener=f", proxy_protocol: [{BALANCER}]")
+    first = b"PROXY TCP4 203.0.113.9 192.0.2.1 50000 443\r\n"
+    for name, header, peer in (("v1", first, "203.0.113.9"), ("v1-6", b"PROXY TCP6 2001:db8::9 ::1 1 2\r\n", "2001:db8::9"),
+                               ("v2", second_version("203.0.113.9"), "203.0.113.9"), ("v2-6", second_version("2001:db8::9"), "2001:db8::9"),
+                               ("unknown", b"PROXY UNKNOWN\r\n", BALANCER), ("local", b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", BALANCER)):
+        with g.connect(BALANCER) as sock:
+            sock.sendall(header)
+            g.send(sock, "GET", "/health", {"X-Request-Id": name})
+            equal(g.read(sock).status, 200)
+        equal((name, last_peer(g, name)), (name, peer))
+    with g.connect(BALANCER) as sock:
+        for i in range(len(first)):
+            sock.sendall(first[i:i + 1])
+            time.sleep(0.001)
+        g.send(sock, "GET", "/health", {"X-Request-Id": "bytes"})
+        equal(g.read(sock).status, 200)
+    equal(last_peer(g, "bytes"), "203.0.113.9")
+    equal(g.metric("proxy_headers_refused_total"), 0)
+    for data in (b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", b"PROXY TCP4 x y 1 2\r\n", b"PROXY UNKNOWN " + b"x" * 200,
+                 first[:-2] + b"\n", b"\r\n\r\n\0\r\nQUIT\n\x31"):
+        closed_in_silence(g, data, BALANCER)
+    closed_in_silence(g, first[:20], BALANCER, 4.5, 6.5)
+    equal(g.metric("proxy_headers_refused_total"), 6)
+    closed_in_silence(g, first, "127.0.0.1")
+    closed_in_silence(g, second_version("203.0.113.9"), "127.0.0.1")
+    equal(g.metric("proxy_headers_refused_total"), 8)
+    equal(g.ask("GET", "/health", {"X-Request-Id": "plain"}).status, 200)
+    equal(last_peer(g, "plain"), "127.0.0.1")
+    # Guesses count for the address that the balancer says.
+    with g.connect(BALANCER) as sock:
+        sock.sendall(second_version("203.0.113.77"))
+        told = []
+        for i in range(21):
+            g.send(sock, "GET", "/v2/sandboxes", {"X-API-Key": f"e2b_{i:040x}"})
+            told.append(g.read(sock).status)
+    equal(told, [401] * 20 + [429])
+    equal(g.ask("GET", "/v2/sandboxes", {"X-API-Key": "e2b_" + "1" * 40}).status, 401)
+    # A reload may name other balancers.
+    text = open(g.config).read()
+    open(g.config, "w").write(text.replace(f"[{BALANCER}]", "[127.0.0.3]"))
+    g.process.send_signal(signal.SIGHUP)
+    wait_until("it is taken over", lambda: g.metric("reloads_total") == 1, 3)
+    with g.connect("127.0.0.3") as sock:
+        sock.sendall(first)
+        g.send(sock, "GET", "/health", {"X-Request-Id": "other"})
+        equal(g.read(sock).status, 200)
+    equal(last_peer(g, "other"), "203.0.113.9")
+    g.end()
+
+
 def cpu(g):
     row = open(f"/proc/{g.worker()}/stat").read().rsplit(")", 1)[1].split()
     return (int(row[11]) + int(row[12])) / os.sysconf("SC_CLK_TCK")
@@ -490,6 +573,7 @@ def nothing_of_the_process_is_for_others():
 
 for test in (forty_canaries_in_no_log_answer_or_metric, keys_come_one_way, a_team_has_as_many_sandboxes_as_it_may,
              a_team_makes_no_more_sandboxes_a_minute_than_it_may, bodies_at_their_limit, slow_bodies_of_the_control_plane,
+             a_balancer_says_whose_a_connection_is,
              more_clients_than_descriptors, logs_are_one_line_an_event, logs_open_again_after_rotation, a_full_log_harms_no_request,
              metrics_are_what_prometheus_wants, the_status_listener_shows_nothing_else, a_hundred_reloads_leak_nothing,
              readyz_says_so_before_nothing_is_accepted, an_idempotency_key_holds_over_kill_9, the_program_is_hardened,

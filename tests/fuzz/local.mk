@@ -52,3 +52,12 @@ EXTRA_PROGRAMS += %D%/fuzz_token %D%/fuzz_cookie
 	base/libbase.a $(CONF_LIBS) $(BASE_LIBS)
 %C%_fuzz_cookie_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 endif
+
+EXTRA_DIST += %D%/corpus/proxy
+if FUZZERS
+EXTRA_PROGRAMS += %D%/fuzz_proxy
+%C%_fuzz_proxy_SOURCES = %D%/proxy.c
+%C%_fuzz_proxy_LDADD = net/libnet.a model/libmodel.a base/libbase.a \
+	$(BASE_LIBS)
+%C%_fuzz_proxy_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+endif

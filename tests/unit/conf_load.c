@@ -83,7 +83,8 @@ Test(conf, reads_what_is_there)
                 "status: {port: 9090}\n"
                 "certificates: [{cert: tls/cert.pem, key: tls/key.pem}]\n"
                 "listeners:\n"
-                "  - {address: \"::\", port: 8443, direct: true}\n"
+                "  - {address: \"::\", port: 8443, direct: true,"
+                " proxy_protocol: [10.0.0.0/8, \"2001:db8::1\"]}\n"
                 "backends:\n"
                 "  - {name: b-1, url: \"http://[::1]:65535/\", ports: forward,"
                 " streams: 40, egress: true, remove_orphans: true}\n"
@@ -104,6 +105,10 @@ Test(conf, reads_what_is_there)
     cr_expect_eq(c->status.port, 9090);
     cr_expect(str_eq(c->status.address, STR("127.0.0.1")));
     cr_expect(c->listeners[0].tls && c->listeners[0].direct);
+    cr_assert_eq(c->listeners[0].proxy_count, 2);
+    cr_expect_eq(c->listeners[0].proxies[0].bits, 8);
+    cr_expect_eq(c->listeners[0].proxies[1].bits, 128);
+    cr_expect(c->listeners[0].proxies[1].v6);
     cr_expect(str_ends(c->certificates[0].key, STR("/tls/key.pem")));
     cr_expect(str_eq(c->backends[0].address, STR("::1")));
     cr_expect_eq(c->backends[0].port, 65535);
@@ -211,6 +216,17 @@ Test(conf, tells_every_mistake_with_its_place)
          "listeners: [{address: 127.0.0.1, port: 5, tls: false}]\n"
          "status: {port: 5}\n",
          "7:16: port: entry 1 of listeners has the same address and port\n"},
+        {"blocks that are none",
+         TOP BACKENDS TEMPLATES
+         "listeners: [{address: \"::\", port: 1, tls: false, proxy_protocol: "
+         "[10.0.0.1/8, lb.test, 10.0.0.0/33, \"\"]}]\n",
+         "6:67: proxy_protocol: has a block with bits behind its prefix\n"
+         "6:79: proxy_protocol: must be addresses or blocks such as "
+         "192.0.2.0/24\n"
+         "6:88: proxy_protocol: must be addresses or blocks such as "
+         "192.0.2.0/24\n"
+         "6:101: proxy_protocol: must be addresses or blocks such as "
+         "192.0.2.0/24\n"},
         {"TLS without a certificate",
          TOP BACKENDS TEMPLATES "listeners: [{address: \"::\", port: 0}]\n",
          "6:13: tls: a certificate is needed, but certificates has none\n"},

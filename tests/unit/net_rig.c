@@ -268,6 +268,7 @@ bool raw_connect_tls(struct raw *raw, struct rig *r, const char *sni,
     unsigned char protocol[32];
 
     raw_connect(raw, r);
+    raw_send(raw, r->greeting);
     raw->context = SSL_CTX_new(TLS_client_method());
     raw->ssl = SSL_new(raw->context);
     SSL_set_fd(raw->ssl, raw->fd);

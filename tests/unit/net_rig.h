@@ -68,6 +68,7 @@ struct rig {
     int refused_status; /* of the last refused head */
     enum err refused_why;
     unsigned refused;
+    struct str greeting; /* sent before TLS */
 };
 
 /* A rig with a plain or TLS listener on a free port of 127.0.0.1. */

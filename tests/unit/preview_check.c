@@ -254,14 +254,16 @@ static void methods(struct case_of *c, struct link *l)
 static void cidr(struct case_of *c, struct link *l)
 {
     (void)c;
-    l->scopes.cidrs[0] = (struct address_block){.bits = 24, .bytes = {192, 0, 3}};
+    l->scopes.cidrs[0] =
+        (struct address_block){.bits = 24, .bytes = {192, 0, 3}};
     l->scopes.cidr_count = 1;
 }
 
 static void cidrs(struct case_of *c, struct link *l)
 {
     cidr(c, l);
-    l->scopes.cidrs[1] = (struct address_block){.bits = 24, .bytes = {192, 0, 2}};
+    l->scopes.cidrs[1] =
+        (struct address_block){.bits = 24, .bytes = {192, 0, 2}};
     l->scopes.cidr_count = 2;
 }
 

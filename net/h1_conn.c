@@ -14,11 +14,9 @@
 #include "net/h1_stream.h"
 #include "net/h1_write.h"
 #include "net/io_tls.h"
+#include "net/kept.h"
 
 #define CONN_MAGIC 0xc0221ec7u
-
-/* Unread bytes that are kept: one read behind what is not a whole head. */
-#define IN_MAX_BYTES (H1_HEAD_BYTES + TURN_READ_BYTES)
 
 /* Source: threats.md T-06, C2. */
 #define HELLO_MS 10000
@@ -40,14 +38,12 @@ struct conn {
     struct server *server;    /* borrowed */
     struct list link;         /* in server.connections */
     struct h1_stream *stream; /* owned together with its user */
-    struct tls *tls;          /* counted */
-    struct buf in;            /* read and not used */
-    struct h1_scan scan;      /* of a head that came in parts */
+    struct kept *kept;        /* owned: read and not used; NULL: nothing */
     int64_t since_ms;         /* the state began, or the tunnel had a byte
                                  of the client */
     unsigned drained_bytes;
-    bool ended;    /* tunnel: the client's direction is over */
-    char peer[40]; /* address as text */
+    bool ended;  /* tunnel: the client's direction is over */
+    char peer[]; /* address as text */
 };
 
 static struct conn *of(struct io *io)
@@ -65,7 +61,7 @@ static void bury(void *what)
     struct conn *c = what;
 
     io_clear(&c->io);
-    buf_clear(&c->in);
+    kept_clear(&c->kept);
     c->magic = 0;
     mem_free(c);
 }
@@ -85,7 +81,6 @@ static void die(struct conn *c)
 
     enter(c, CONN_DEAD);
     list_remove(&c->link);
-    tls_unref(&c->tls);
     server->connection_count--;
     loop_bury(server->loop, bury, c);
     server->on_less(server);
@@ -174,7 +169,7 @@ static void refuse(struct conn *c, enum err why)
     struct server *server = c->server;
 
     say_refusal(c, status);
-    buf_clear(&c->in);
+    kept_clear(&c->kept);
     enter(c, CONN_SAYING);
     server->on_refused(server->arg, str_of(c->peer), status, why);
 }
@@ -191,7 +186,7 @@ static void refuse_body(struct conn *c, enum err why)
     }
     who = end_stream(c);
     say_refusal(c, h1_status(why));
-    buf_clear(&c->in);
+    kept_clear(&c->kept);
     enter(c, CONN_SAYING);
     if (who.events)
         who.events->on_gone(who.arg, why);
@@ -199,26 +194,38 @@ static void refuse_body(struct conn *c, enum err why)
 
 /* ---- what came ---- */
 
+/* A head is not whole yet.  No byte of it is used; the caller keeps them. */
+static size_t put_off(struct conn *c, const struct h1_scan *begun)
+{
+    if (!kept_make(&c->kept)) {
+        lose(c, E_NOMEM);
+        return 0;
+    }
+    c->kept->scan = *begun;
+    if (c->state == CONN_IDLE)
+        enter(c, CONN_HEAD);
+    return 0;
+}
+
 /* A whole head, or a part of one; how many bytes were used. */
 static size_t take_head(struct conn *c, struct str bytes)
 {
     struct loop *l = c->server->loop;
     struct h1_lines lines = {.rows = l->rows};
     struct h1_stream *hs;
-    bool again = c->scan.at > 0, done;
-    enum err err = h1_scan_request(&c->scan, bytes, &lines, &done);
+    struct h1_scan begun = c->kept ? c->kept->scan : (struct h1_scan){.at = 0};
+    bool again = begun.at > 0, done;
+    enum err err = h1_scan_request(&begun, bytes, &lines, &done);
 
     if (err == E_OK && done && again) {
         /* Its first lines were seen by an earlier call. */
-        c->scan = (struct h1_scan){.at = 0};
-        err = h1_scan_request(&c->scan, bytes, &lines, &done);
+        begun = (struct h1_scan){.at = 0};
+        err = h1_scan_request(&begun, bytes, &lines, &done);
     }
-    if (err == E_OK && !done) {
-        if (c->state == CONN_IDLE)
-            enter(c, CONN_HEAD);
-        return 0;
-    }
-    c->scan = (struct h1_scan){.at = 0};
+    if (err == E_OK && !done)
+        return put_off(c, &begun);
+    if (c->kept)
+        c->kept->scan = (struct h1_scan){.at = 0};
     if (err == E_OK)
         err = h1_stream_new(c->server, &c->io, &lines, bytes.p, &hs);
     if (err != E_OK) {
@@ -228,10 +235,10 @@ static size_t take_head(struct conn *c, struct str bytes)
     c->stream = hs;
     c->state = CONN_OPEN;
     hs->at_hand = bytes.n - lines.bytes;
-    hs->s.head.tls = c->tls != NULL;
+    hs->s.head.tls = c->io.ssl != NULL;
     /* Copies: the head outlives a connection that goes before the user. */
     hs->s.head.peer = arena_copy(hs->s.arena, str_of(c->peer));
-    hs->s.head.sni = arena_copy(hs->s.arena, str_of(c->io.sni));
+    hs->s.head.sni = arena_copy(hs->s.arena, str_of(io_tls_name(&c->io)));
     c->server->on_request(c->server->arg, &hs->s, &hs->s.head);
     return lines.bytes;
 }
@@ -295,32 +302,31 @@ static size_t feed(struct conn *c, struct str bytes)
 
 static void take(struct conn *c, struct str bytes)
 {
+    bool first = !kept_str(c->kept).n, good = true;
     size_t used;
 
-    if (!buf_len(&c->in)) {
+    if (first)
         used = feed(c, bytes);
-        if (c->state != CONN_DEAD)
-            buf_put(&c->in, str_after(bytes, used));
-    } else {
-        buf_put(&c->in, bytes);
-        used = feed(c, buf_str(&c->in));
-        if (c->state != CONN_DEAD && c->state != CONN_SAYING)
-            buf_drop(&c->in, used);
-    }
-    if (c->in.failed && c->state != CONN_DEAD)
+    else if ((good = kept_put(&c->kept, bytes)))
+        used = feed(c, kept_str(c->kept));
+    if (good && (c->state == CONN_DEAD || c->state == CONN_SAYING))
+        return;
+    if (first)
+        good = kept_put(&c->kept, str_after(bytes, used));
+    else if (good)
+        kept_drop(&c->kept, used);
+    if (!good)
         lose(c, E_NOMEM);
 }
 
 /* The kept bytes again, since a pause ended or an answer was given. */
 static bool feed_kept(struct conn *c)
 {
-    size_t used = feed(c, buf_str(&c->in));
+    size_t used = feed(c, kept_str(c->kept));
 
     if (c->state == CONN_DEAD || c->state == CONN_SAYING)
         return true;
-    buf_drop(&c->in, used);
-    if (!buf_len(&c->in))
-        buf_clear(&c->in);
+    kept_drop(&c->kept, used);
     return used > 0;
 }
 
@@ -465,8 +471,8 @@ static bool skip_rest(struct conn *c, struct h1_stream *hs)
     size_t used;
 
     do {
-        got = h1_body_next(&hs->body, buf_str(&c->in), &used, &piece);
-        buf_drop(&c->in, used);
+        got = h1_body_next(&hs->body, kept_str(c->kept), &used, &piece);
+        kept_drop(&c->kept, used);
     } while (got == BODY_PIECE);
     return got == BODY_END;
 }
@@ -481,7 +487,7 @@ static void finish(struct conn *c)
     if (keep) {
         enter(c, CONN_IDLE);
     } else {
-        buf_clear(&c->in);
+        kept_clear(&c->kept);
         enter(c, CONN_SAYING);
     }
     if (who.events)
@@ -532,7 +538,7 @@ static bool step_open(struct conn *c)
         finish(c);
         return true;
     }
-    if (wants_body(c) && (buf_len(&c->in) || hs->body.ended))
+    if (wants_body(c) && (c->kept || hs->body.ended))
         return feed_kept(c) || hs != c->stream || hs->told_end;
     return false;
 }
@@ -550,11 +556,11 @@ static bool move(struct conn *c)
     case CONN_OPEN:
         return step_open(c);
     case CONN_IDLE:
-        if (c->server->draining && !buf_len(&c->in)) {
+        if (c->server->draining && !c->kept) {
             close_clean(c);
             return false;
         }
-        return buf_len(&c->in) && feed_kept(c);
+        return c->kept && feed_kept(c);
     case CONN_SAYING:
         if (io_pending(&c->io))
             return false;
@@ -575,7 +581,7 @@ static bool wants_bytes(const struct conn *c)
 {
     if (c->state != CONN_OPEN)
         return c->state != CONN_SAYING;
-    if (buf_len(&c->in) || c->ended)
+    if (c->kept || c->ended)
         return false;
     /* A whole request: what comes is the next one, or the client's FIN. */
     return c->stream->told_end || c->stream->body.ended || wants_body(c);
@@ -615,37 +621,40 @@ static void on_io(struct io *io, unsigned what)
 
 /* ---- life ---- */
 
+/* Before it was anybody's. */
+static enum err abandon(struct conn *c)
+{
+    kept_clear(&c->kept);
+    mem_free(c);
+    return E_NOMEM;
+}
+
 enum err h1_conn_open(struct server *server,
                       const struct h1_conn_opening *opening)
 {
-    struct conn *c = mem_new(sizeof(*c));
+    struct str peer = opening->peer;
+    struct conn *c = mem_new(offsetof(struct conn, peer) + peer.n + 1);
 
     if (!c)
         return E_NOMEM;
     c->magic = CONN_MAGIC;
     c->server = server;
     c->since_ms = clock_ms();
-    buf_init(&c->in, IN_MAX_BYTES);
-    snprintf(c->peer, sizeof(c->peer), "%.*s", STR_FMT(opening->peer));
-    if (io_init(&c->io, server->loop, opening->fd, true, on_io) != E_OK) {
-        mem_free(c);
-        return E_NOMEM;
-    }
+    memcpy(c->peer, peer.p, peer.n);
+    if (!kept_put(&c->kept, opening->first) ||
+        io_init(&c->io, server->loop, opening->fd, true, on_io) != E_OK)
+        return abandon(c);
     c->state = CONN_IDLE;
     if (opening->tls) {
         if (io_tls_begin(&c->io, opening->tls, opening->direct) != E_OK) {
             io_release(&c->io);
-            mem_free(c);
-            return E_NOMEM;
+            return abandon(c);
         }
-        c->tls = tls_ref(opening->tls);
         c->state = CONN_HELLO;
         server->handshake_count++;
     }
-    if (opening->first.n) {
-        buf_put(&c->in, opening->first);
+    if (c->kept)
         io_step(&c->io);
-    }
     list_push(&server->connections, &c->link);
     server->connection_count++;
     io_due(&c->io, due(c));

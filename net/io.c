@@ -366,8 +366,6 @@ static void drop(struct io *io)
     list_remove(&io->alarm.link);
     close(io->fd);
     io->fd = -1;
-    mem_free(io->sni);
-    io->sni = NULL;
 }
 
 void io_close(struct io *io)

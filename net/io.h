@@ -60,23 +60,22 @@ struct io {
     struct loop *loop;        /* borrowed */
     const struct io_ops *ops; /* static */
     void *ssl;                /* owned: SSL, or NULL */
-    char *sni;                /* owned: the name that TLS was asked for */
     /* May close the connection, and may not free it. */
     void (*on_io)(struct io *io, unsigned what);
-    struct post post;    /* IO_STEP after the present event */
-    struct event event;  /* the descriptor's */
-    struct tick alarm;   /* looks at due_ms */
-    int64_t due_ms;      /* IO_NEVER: no limit */
-    int64_t alarm_ms;    /* when the alarm looks next */
-    uint64_t sent_bytes; /* what the socket took */
-    int64_t progress_ms; /* last time the socket took bytes of out */
-    struct buf out;      /* what the socket did not take */
-    int fd;              /* -1 when closed */
-    bool reads;          /* reading is wanted */
-    bool failed;         /* broken: nothing more will be written or read */
-    bool dry;            /* TLS: nothing more without the socket */
-    bool drained;        /* TLS: the socket had less than was asked for */
-    enum io_got held;    /* TLS: an end that is told by the next read */
+    struct post post;     /* IO_STEP after the present event */
+    struct event event;   /* the descriptor's */
+    struct tick alarm;    /* looks at due_ms */
+    int64_t due_ms;       /* IO_NEVER: no limit */
+    int64_t alarm_ms;     /* when the alarm looks next */
+    uint64_t sent_bytes;  /* what the socket took */
+    int64_t progress_ms;  /* last time the socket took bytes of out */
+    struct buf out;       /* what the socket did not take */
+    int fd;               /* -1 when closed */
+    bool reads;           /* reading is wanted */
+    bool failed;          /* broken: nothing more will be written or read */
+    bool dry : 1;         /* TLS: nothing more without the socket */
+    bool drained : 1;     /* TLS: the socket had less than was asked for */
+    enum io_got held : 8; /* TLS: an end that is told by the next read */
 };
 
 /* Begin on fd (taken, non-blocking).

@@ -93,22 +93,17 @@ static void tls_shutdown(struct io *io)
         shutdown(io->fd, SHUT_WR);
 }
 
-static void end_hello(struct io *io)
+static void tls_close(struct io *io)
 {
     struct tls_asker *asker = SSL_get_app_data((SSL *)io->ssl);
 
-    if (!asker)
-        return;
-    SSL_set_app_data((SSL *)io->ssl, NULL);
-    io->sni = asker->sni;
-    mem_free(asker);
-}
-
-static void tls_close(struct io *io)
-{
-    end_hello(io);
     SSL_free(io->ssl);
     io->ssl = NULL;
+    if (!asker)
+        return;
+    tls_unref(&asker->tls);
+    mem_free(asker->sni);
+    mem_free(asker);
 }
 
 static bool tls_holds(const struct io *io)
@@ -151,6 +146,7 @@ enum err io_tls_begin(struct io *io, struct tls *tls, bool direct)
         mem_free(asker);
         return E_NOMEM;
     }
+    asker->tls = tls_ref(tls);
     asker->direct = direct;
     SSL_set_app_data(ssl, asker);
     SSL_set_accept_state(ssl);
@@ -195,7 +191,13 @@ enum io_got io_tls_hello(struct io *io)
     if (result != 1)
         got = end_of(io, result);
     tls_bio_send(io);
-    if (got == IO_GOT)
-        end_hello(io);
     return io->failed ? IO_LOST : got;
+}
+
+const char *io_tls_name(const struct io *io)
+{
+    const struct tls_asker *asker =
+        io->ssl ? SSL_get_app_data((SSL *)io->ssl) : NULL;
+
+    return asker ? asker->sni : NULL;
 }

@@ -7,11 +7,11 @@
 
 #include "net/tls.h"
 
-/* What a connection's SSL is given by SSL_set_app_data(): asked for during
- * the client's hello. */
+/* What a client's SSL is given by SSL_set_app_data(). */
 struct tls_asker {
-    bool direct; /* no name: the default certificate */
-    char *sni;   /* owned: the name that was asked for */
+    struct tls *tls; /* counted */
+    bool direct;     /* no name: the default certificate */
+    char *sni;       /* owned: the name that was asked for */
 };
 
 /* The context that a new connection begins with; borrowed. */

@@ -203,16 +203,14 @@ static enum state fail(struct exchange *x, enum err why)
 
 /* ---- pages of the same sandbox's other ports ---- */
 
-/* Is the URL one of this sandbox? */
-static bool is_siblings(const struct exchange *x, struct str url)
+/* Is the Origin one of this sandbox? */
+static bool is_siblings(const struct exchange *x, struct str origin)
 {
-    struct str host = str_after(url, str_find_str(url, STR("://")) + 3);
+    struct str host = preview_check_origin(x->head, origin);
     struct preview_host named;
     struct link link;
 
-    host.n = str_find(host, '/');
-    host.n = str_find(host, ':');
-    if (preview_host_find(&x->conf->preview, host, &named) != E_OK)
+    if (!host.p || preview_host_find(&x->conf->preview, host, &named) != E_OK)
         return false;
     if (!named.link.p)
         return str_eq(named.sandbox, x->record->id);
@@ -220,12 +218,22 @@ static bool is_siblings(const struct exchange *x, struct str url)
            str_eq(str_of(link.sandbox), x->record->id);
 }
 
+/* The part of a URL that stands in an Origin. */
+static struct str origin_of(struct str url)
+{
+    size_t scheme = str_find_str(url, STR("://")) + 3;
+
+    if (scheme < url.n)
+        url.n = scheme + str_find(str_after(url, scheme), '/');
+    return url;
+}
+
 static bool from_sibling(const struct exchange *x)
 {
     const struct fields *f = &x->head->fields;
 
     return is_siblings(x, fields_get(f, STR("origin"))) ||
-           is_siblings(x, fields_get(f, STR("referer")));
+           is_siblings(x, origin_of(fields_get(f, STR("referer"))));
 }
 
 /*
@@ -282,6 +290,7 @@ static enum state judge(struct exchange *x)
         .life = x->record->life,
         .port = x->route.port,
         .link = x->route.link,
+        .sibling = is_siblings(x, fields_get(&x->head->fields, STR("origin"))),
         .now_s = clock_wall_ms() / 1000,
         .ask = live_link_ask,
         .arg = x->worker->live,

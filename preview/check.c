@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "preview/cookie.h"
-#include "preview/host.h"
 #include "preview/scope.h"
 #include "preview/target.h"
 #include "preview/token.h"
@@ -150,34 +149,28 @@ static struct str without_default(struct str port, struct str scheme)
     return port;
 }
 
-/* Does the Origin name this very host?  Where TLS ends before us the scheme
- * is the browser's affair. */
-static bool is_same_origin(const struct request_head *head, struct str origin)
+/* Where TLS ends before us the scheme is the browser's affair. */
+struct str preview_check_origin(const struct request_head *head,
+                                struct str origin)
 {
     struct str scheme, host, port;
 
-    if (!split_origin(origin, &scheme, &host, &port) ||
-        !str_ieq(host, head->host))
-        return false;
+    if (!split_origin(origin, &scheme, &host, &port))
+        return STR_NONE;
     if (!str_ieq(scheme, STR("https")) &&
         (head->tls || !str_ieq(scheme, STR("http"))))
-        return false;
-    if (!fields_get(&head->fields, STR("host")).p)
-        return true;
-    return str_eq(without_default(port, scheme),
-                  without_default(port_of_host(head), scheme));
+        return STR_NONE;
+    if (fields_get(&head->fields, STR("host")).p &&
+        !str_eq(without_default(port, scheme),
+                without_default(port_of_host(head), scheme)))
+        return STR_NONE;
+    return host;
 }
 
-/* Does it name another port of the same sandbox? */
-static bool is_same_sandbox(const struct preview_request *r,
-                            const struct conf_preview *conf, struct str origin)
+/* Does the Origin name this very host? */
+static bool is_same_origin(const struct request_head *head, struct str origin)
 {
-    struct str scheme, host, port;
-    struct preview_host named;
-
-    return split_origin(origin, &scheme, &host, &port) &&
-           preview_host_find(conf, host, &named) == E_OK && named.sandbox.p &&
-           str_eq(named.sandbox, r->sandbox);
+    return str_ieq(preview_check_origin(head, origin), head->host);
 }
 
 static bool is_safe(enum method method)
@@ -188,8 +181,7 @@ static bool is_safe(enum method method)
 
 /* A cookie is sent by the browser, whoever makes it.  Sibling previews are
  * of the same site, where SameSite does not help.  Source: threats.md P-11 */
-static bool origin_ok(const struct preview_request *r,
-                      const struct conf_preview *conf)
+static bool origin_ok(const struct preview_request *r)
 {
     struct str origin = fields_get(&r->head->fields, STR("origin"));
 
@@ -197,8 +189,8 @@ static bool origin_ok(const struct preview_request *r,
         return false;
     if (r->head->upgrade)
         return is_same_origin(r->head, origin);
-    return is_safe(r->head->method) || !origin.p ||
-           is_same_origin(r->head, origin) || is_same_sandbox(r, conf, origin);
+    return is_safe(r->head->method) || !origin.p || r->sibling ||
+           is_same_origin(r->head, origin);
 }
 
 /* ---- one token ---- */
@@ -272,10 +264,9 @@ static void refuse(struct preview_verdict *v, enum err err,
         v->expire = true;
 }
 
-static void admit(const struct preview_request *r,
-                  const struct conf_preview *conf, struct preview_verdict *v)
+static void admit(const struct preview_request *r, struct preview_verdict *v)
 {
-    if (v->source == PREVIEW_OF_COOKIE && !origin_ok(r, conf)) {
+    if (v->source == PREVIEW_OF_COOKIE && !origin_ok(r)) {
         v->err = E_ORIGIN;
         return;
     }
@@ -314,5 +305,5 @@ void preview_check(const struct preview_request *request,
     if (s.too_many)
         verdict->err = E_TOKEN_INVALID;
     if (verdict->err == E_OK)
-        admit(request, conf, verdict);
+        admit(request, verdict);
 }

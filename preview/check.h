@@ -42,6 +42,7 @@ struct preview_request {
     unsigned port;    /* 0: the host names none: the token does */
     struct str link;  /* the host names a link: only its token fits; absent
                          otherwise */
+    bool sibling;     /* its Origin is that of another port of the sandbox */
     int64_t now_s;    /* wall */
     preview_ask *ask; /* the records */
     void *arg;
@@ -74,6 +75,13 @@ struct preview_verdict {
 void preview_check(const struct preview_request *request,
                    const struct conf_preview *conf,
                    struct preview_verdict *verdict);
+
+/*
+ * The host of an Origin that is reached as the request's own is: over TLS
+ * too, and by the same port; absent for any other.  Borrowed.
+ */
+struct str preview_check_origin(const struct request_head *head,
+                                struct str origin);
 
 /* Does the value of Authorization (with its Bearer) or of E2b-Traffic-Access-
  * Token carry a token of ours?  Then it is not for the app (X-06). */

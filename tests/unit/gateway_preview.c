@@ -398,6 +398,7 @@ Test(preview, answers_preflights_of_the_same_sandbox_only)
 Test(preview, keeps_other_sandboxes_pages_from_using_the_cookie)
 {
 #define COOKIED "GET " HOST " /\nCookie: " PREVIEW_COOKIE "=%c\n"
+#define WRITES "POST " HOST " /\nCookie: " PREVIEW_COOKIE "=%c\n"
     static const struct {
         const char *text;
         bool passes;
@@ -422,6 +423,16 @@ Test(preview, keeps_other_sandboxes_pages_from_using_the_cookie)
         {COOKIED "Sec-Fetch-Site: same-site\nSec-Fetch-Mode: no-cors\n"
                  "Referer: https://8000-" FAKE_ID ".p.example/x:y",
          true},
+        {COOKIED "Sec-Fetch-Site: same-site\nSec-Fetch-Mode: cors\n"
+                 "Origin: https://8000-" FAKE_ID ".p.example:9",
+         false},
+        {COOKIED "Sec-Fetch-Site: same-site\nSec-Fetch-Mode: cors\n"
+                 "Origin: wss://8000-" FAKE_ID ".p.example",
+         false},
+        {WRITES "Origin: https://8000-" FAKE_ID ".p.example", true},
+        {WRITES "Origin: https://" LINK_ID ".p.example", true},
+        {WRITES "Origin: https://3000-iother.p.example", false},
+        {WRITES "Origin: https://8000-" FAKE_ID ".p.example:9", false},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {

@@ -640,16 +640,15 @@ Test(preview_check, lets_no_sibling_change_anything_by_the_cookie)
 {
     static const struct {
         const char *origin;
-        bool ok;
+        bool sibling, ok;
     } rows[] = {
-        {NULL, true},
-        {"https://" HOST, true},
-        {"https://8000-i0abc.p.example", true}, /* its own back end's page */
-        {"https://i0abc.p.example", true},
-        {"https://3000-i0abd.p.example", false},
-        {"https://evil.example", false},
-        {"https://8000-i0abc.p.example.evil", false},
-        {"null", false},
+        {NULL, false, true},
+        {"https://" HOST, false, true},
+        {"https://8000-i0abc.p.example", true, true}, /* its back end's page */
+        {"https://3000-i0abd.p.example", false, false},
+        {"https://evil.example", false, false},
+        {"https://8000-i0abc.p.example.evil", false, false},
+        {"null", false, false},
     };
     struct link link = preview_make_link();
 
@@ -661,6 +660,7 @@ Test(preview_check, lets_no_sibling_change_anything_by_the_cookie)
 
             begin(&c);
             c.head.method = (enum method)m;
+            c.request.sibling = rows[i].sibling;
             put_link(&c, COOKIE, &link);
             if (rows[i].origin)
                 field(&c, "Origin", str_of(rows[i].origin));

@@ -187,6 +187,7 @@ static void put_page(struct buf *b, const struct answer_request *r, int status,
         .host = r->host,
         .port = r->port,
         .sandbox = r->sandbox_id,
+        .request = r->id,
     };
 
     preview_page_put(&page, b);

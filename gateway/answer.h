@@ -51,6 +51,7 @@ struct answer_request {
     struct str sandbox_id; /* absent when it is not known */
     unsigned port;
     struct str host;           /* pages */
+    struct str id;             /* of the request: pages */
     struct str path;           /* FORM_CONTROL */
     struct str detail;         /* instead of the table's text; may be absent */
     struct str error_code;     /* api; may be absent */
@@ -61,8 +62,8 @@ struct answer_request {
 
 /*
  * Head and body of the answer, in the arena; without memory a static 503.
- * Nothing that the client sent stands in it but the sandbox id that passed
- * the grammar and the path of FORM_CONTROL.
+ * Nothing that the client sent stands in it but the ids of sandbox and request
+ * that passed their grammar, the host and the path of FORM_CONTROL.
  */
 void answer_build(const struct answer_request *r, struct arena *a,
                   struct answer_head *head, struct str *body);

@@ -175,6 +175,7 @@ static void answer_failure(struct exchange *x)
         .sandbox_id = is_opaque(x) ? STR_NONE : x->route.id,
         .port = is_opaque(x) ? 0 : x->route.port,
         .host = x->head->host,
+        .id = str_of(x->id),
         .back = &x->back,
         .path = x->head->path,
         .detail = x->detail,

@@ -124,7 +124,9 @@ static void put_facts(struct buf *out, const struct preview_page *p)
     put_fact(out, "Sandbox", p->sandbox);
     if (p->port)
         buf_text(out, "<dt>Port</dt><dd>%u</dd>", p->port);
-    buf_text(out, "<dt>Status</dt><dd>%d</dd></dl>\n", p->status);
+    buf_text(out, "<dt>Status</dt><dd>%d</dd>", p->status);
+    put_fact(out, "Request", p->request);
+    buf_put(out, STR("</dl>\n"));
 }
 
 /* What to start, so that something is there. */
@@ -134,7 +136,10 @@ static void put_hint(struct buf *out, unsigned port)
     buf_text(out, "<pre><code>python3 -m http.server %u</code></pre>\n",
              port ? port : 3000);
     buf_put(out, STR("<p>A development server must listen on this very port; "
-                     "on 127.0.0.1 or 0.0.0.0, both are reached.</p>\n"));
+                     "on 127.0.0.1 or 0.0.0.0, both are reached. What listens "
+                     "on ::1 alone is not, as some do that are told "
+                     "<code>localhost</code>: Vite wants "
+                     "<code>--host</code>.</p>\n"));
 }
 
 /* Would another try fare better without anybody doing anything? */

@@ -16,13 +16,14 @@ struct preview_page {
     struct str host;    /* of the request; may be absent */
     unsigned port;      /* 0: not known */
     struct str sandbox; /* its id; may be absent */
+    struct str request; /* its id in the access log; may be absent */
 };
 
 /*
  * Append a whole HTML page: at most PREVIEW_PAGE_MAX bytes, valid without
  * scripts, fonts or pictures from anywhere, light or dark as the reader has
- * it.  Nothing of the request stands in it but host, port and sandbox,
- * escaped and clipped.
+ * it.  Nothing of the request stands in it but host, port, sandbox and the
+ * request's id, escaped and clipped.
  */
 void preview_page_put(const struct preview_page *page, struct buf *out);
 

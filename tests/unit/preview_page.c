@@ -69,7 +69,9 @@ Test(preview_page, says_what_to_do)
     } rows[] = {
         {E_SANDBOX_GONE, 502, "<h1>This sandbox has ended</h1>"},
         {E_PORT_CLOSED, 502, "python3 -m http.server 3000"},
+        {E_PORT_CLOSED, 502, "<code>--host</code>"},
         {E_PORT_CLOSED, 502, "<a href=\"\">Try again</a>"},
+        {E_PORT_CLOSED, 502, "<dt>Request</dt><dd>0a1b</dd>"},
         {E_TOKEN_EXPIRED, 401, "<h1>This link has expired</h1>"},
         {E_TOKEN_REVOKED, 401, "withdrawn"},
         {E_TOKEN_INVALID, 401, "not valid"},
@@ -86,7 +88,8 @@ Test(preview_page, says_what_to_do)
         struct preview_page page = {.err = rows[i].err,
                                     .status = rows[i].status,
                                     .text = STR("<why> & what"),
-                                    .port = 3000};
+                                    .port = 3000,
+                                    .request = STR("0a1b")};
         struct buf out;
 
         buf_init(&out, PREVIEW_PAGE_MAX);

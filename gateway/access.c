@@ -105,6 +105,9 @@ void access_say(const struct exchange *x)
         put_auth(&line, &x->visit->auth);
     if (x->why)
         log_put(&line, "error", str_of(err_name(x->why)));
+    /* What a link lacked; of links it is always words of our own. */
+    if (x->why && x->visit && x->detail.n)
+        log_put(&line, "detail", x->detail);
     end_line(&line);
 }
 

@@ -546,6 +546,9 @@ def forward_auth():
         equal(ask("ann", **{"X-Request-Id": "unasked"}).status, 503)
         row = way.logged("unasked")
         equal((row["error"], row["auth_error"]), ("UNAVAILABLE", "BACKEND_DOWN"))
+        way.ask("GET", "/", way.preview_host(box, 8000), {"Authorization": f"Bearer {token}", "X-Request-Id": "elsewhere"})
+        row = way.logged("elsewhere")
+        equal((row["error"], row["detail"]), ("TOKEN_WRONG_TARGET", "The link is for another port"))
         way.kill(box)
     finally:
         way.end()

@@ -130,7 +130,8 @@ struct conf {
     int64_t create_timeout_s;   /* 55 */
     int64_t team_sandboxes;     /* at a time; 0: any number */
     int64_t team_creates;       /* in a minute; 0: any number */
-    bool trust_proxies;         /* reserved: false */
+    struct address_block *trusted_proxies; /* X-Forwarded-* is theirs */
+    unsigned trusted_proxy_count;
 };
 
 /* Where mistakes go: one call each, in the order of the file. */

@@ -453,8 +453,13 @@ MUST_USE static enum err begin_call(struct exchange *x)
         .idempotent = is_safe(head->method) && head->length == 0,
         .connect_ms = CONNECT_MS,
     };
-    struct hygiene h = {head,          public_host(x), c->exposed,
-                        str_of(x->id), is_secret,      x};
+    struct hygiene h = {.head = head,
+                        .host = public_host(x),
+                        .encoding = c->exposed,
+                        .id = str_of(x->id),
+                        .chain = x->chain,
+                        .is_secret = is_secret,
+                        .arg = x};
     struct fields fields;
     enum err err = h.host.p ? E_OK : E_NOMEM;
 

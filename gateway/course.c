@@ -10,6 +10,7 @@
 #include "gateway/admit.h"
 #include "gateway/answer.h"
 #include "gateway/exchange.h"
+#include "gateway/forwarded.h"
 #include "gateway/worker.h"
 
 #define MAGIC 0x58434847u /* "XCHG" */
@@ -530,6 +531,26 @@ static void refuse(struct stream *s)
                        "memory left\"}"));
 }
 
+/* Behind a listed proxy the client is the one that it says. */
+MUST_USE static enum err look_behind(struct exchange *x)
+{
+    struct forwarded f;
+    struct request_head *head;
+    enum err err = forwarded_read(x->head, x->conf, x->arena, &f);
+
+    if (err || !f.trusted)
+        return err;
+    head = arena_alloc(x->arena, sizeof(*head));
+    if (!head)
+        return E_NOMEM;
+    *head = *x->head;
+    head->peer = f.client;
+    head->tls = head->tls || f.https;
+    x->head = head;
+    x->chain = f.chain;
+    return E_OK;
+}
+
 void course_begin(struct worker *w, struct stream *s,
                   const struct request_head *head)
 {
@@ -552,5 +573,6 @@ void course_begin(struct worker *w, struct stream *s,
     name_request(x);
     list_push(&w->open, &x->link);
     stream_own(s, &events, x);
+    x->why = look_behind(x);
     exchange_advance(x);
 }

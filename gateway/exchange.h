@@ -64,7 +64,9 @@ struct exchange {
     struct list link;                    /* worker's open or spare */
     struct stream *stream;               /* owned: the client's */
     unsigned paused;                     /* why it is not read; 0: it is */
-    const struct request_head *head;     /* borrowed from stream */
+    const struct request_head *head;     /* borrowed from stream, or arena */
+    struct str chain;                    /* arena: X-Forwarded-For of listed
+                                            proxies, or absent */
     struct conf *conf;                   /* counted */
     struct arena *arena;                 /* owned, recycled */
     struct timer timer;                  /* recycled: lookup, then run */

@@ -219,7 +219,7 @@ enum err hygiene_request(const struct hygiene *h, struct arena *a,
     }
     if (hops > HOPS_MAX)
         return E_LOOP;
-    put(out, STR("X-Forwarded-For"), h->head->peer);
+    put(out, STR("X-Forwarded-For"), h->chain.p ? h->chain : h->head->peer);
     put(out, STR("X-Forwarded-Host"), h->host);
     put(out, STR("X-Forwarded-Proto"),
         h->head->tls ? STR("https") : STR("http"));

@@ -16,9 +16,10 @@
 /* A request on its way to the sandbox. */
 struct hygiene {
     const struct request_head *head;
-    struct str host; /* X-Forwarded-Host */
-    bool encoding;   /* add Accept-Encoding: identity when there is none */
-    struct str id;   /* X-Request-Id, if the client has sent one */
+    struct str host;  /* X-Forwarded-Host */
+    bool encoding;    /* add Accept-Encoding: identity when there is none */
+    struct str id;    /* X-Request-Id, if the client has sent one */
+    struct str chain; /* X-Forwarded-For; absent: the client's address */
     /* Is this value a secret of ours?  Asked of values that have the form of
      * one only. */
     bool (*is_secret)(void *arg, struct str value);

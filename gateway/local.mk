@@ -9,6 +9,7 @@ noinst_LIBRARIES += %D%/libgateway.a
 	%D%/course.h %D%/course.c \
 	%D%/exchange.h %D%/exchange.c %D%/state.h \
 	%D%/forward_auth.h %D%/forward_auth.c \
+	%D%/forwarded.h %D%/forwarded.c \
 	%D%/gateway.c \
 	%D%/hygiene.h %D%/hygiene.c \
 	%D%/metrics.h %D%/metrics.c \

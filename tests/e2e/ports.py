@@ -573,6 +573,25 @@ def hosts_of_ones_own(way):
     way.kill(box)
 
 
+def behind_a_proxy_of_ones_own():
+    """X-01: what a listed proxy says of the client, and what others say."""
+    forged = {"X-Forwarded-For": "6.6.6.6, 203.0.113.5:4711", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil", "X-Real-IP": "6.6.6.6"}
+    for listed, chain, proto in ((False, "127.0.0.1", "http"), (True, "203.0.113.5, 127.0.0.1", "https")):
+        way = OtherWay("proxied", "forward", more="trusted_proxies: [127.0.0.0/8]" if listed else "")
+        try:
+            box = way.made()
+            answer = way.ask("GET", "/echo", way.host(box), {**forged, "X-Request-Id": "one"})
+            true("6.6.6.6" not in answer.body.decode() and "evil" not in answer.body.decode(), answer.body)
+            have = names(answer.json())
+            equal((have["x-forwarded-for"], have["x-forwarded-proto"]), (chain, proto))
+            equal(way.logged("one")["peer"], chain.split(",")[0])
+            link, host, path = mint(way, box, cidrs=["203.0.113.0/24"])
+            equal(way.ask("GET", path, host, {**forged, **BROWSER}).status == 302, listed)
+            way.kill(box)
+        finally:
+            way.end()
+
+
 def first_steps_are_counted():
     """Requests of links are a class of their own in the metrics."""
     status = next(line for line in open(wire.CONFIG) if line.startswith("status:"))
@@ -603,6 +622,7 @@ try:
     report.check("tls_inside", tls_inside, main)
     report.check("forward_auth", forward_auth)
     report.check("hosts_of_ones_own", hosts_of_ones_own, over)
+    report.check("behind_a_proxy_of_ones_own", behind_a_proxy_of_ones_own)
     report.check("first_steps_are_counted", first_steps_are_counted)
     report.check("no_token_in_any_log", no_token_in_any_log)
 finally:

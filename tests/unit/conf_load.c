@@ -80,6 +80,7 @@ Test(conf, reads_what_is_there)
             STR("---\n" TOP "log: {path: \"-\", level: warn}\n"
                 "access_log: \"\"\n"
                 "direct_hosts: []\n"
+                "trusted_proxies: [10.0.0.1, \"2001:db8::/32\"]\n"
                 "status: {port: 9090}\n"
                 "certificates: [{cert: tls/cert.pem, key: tls/key.pem}]\n"
                 "listeners:\n"
@@ -102,6 +103,9 @@ Test(conf, reads_what_is_there)
     cr_expect_not_null(c->access_log.p);
     cr_expect_eq(c->access_log.n, 0);
     cr_expect_eq(c->direct_host_count, 0);
+    cr_assert_eq(c->trusted_proxy_count, 2);
+    cr_expect_eq(c->trusted_proxies[0].bits, 32);
+    cr_expect_eq(c->trusted_proxies[1].bits, 32);
     cr_expect_eq(c->status.port, 9090);
     cr_expect(str_eq(c->status.address, STR("127.0.0.1")));
     cr_expect(c->listeners[0].tls && c->listeners[0].direct);

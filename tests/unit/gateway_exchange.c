@@ -209,6 +209,31 @@ Test(exchange, refuses_who_guesses)
               "a right key is never refused");
 }
 
+/* X-01: each client behind a listed proxy has its own guesses, and nobody
+ * else gets others by a field. */
+Test(exchange, counts_guesses_of_clients_behind_listed_proxies)
+{
+    static struct address_block proxy = {.bits = 32, .bytes = {192, 0, 2, 1}};
+    char text[256];
+
+    want_credential(CREDENTIAL_KEY);
+    fake.key_found = ABSENT;
+    for (int listed = 1; listed >= 0; listed--) {
+        fake.conf.trusted_proxies = &proxy;
+        fake.conf.trusted_proxy_count = (unsigned)listed;
+        for (int i = 0; i < 22; i++) {
+            snprintf(text, sizeof(text),
+                     "GET " API " /sandboxes\nX-Forwarded-For: 6.6.6.6, "
+                     "203.0.113.%d\nX-API-Key: " FAKE_KEY,
+                     i);
+            fake_request(text, 0);
+            fake_turn();
+            cr_expect_eq(strstr(fake_said(), "all 429") != NULL,
+                         !listed && i >= 20, "%d", i);
+        }
+    }
+}
+
 Test(exchange, tells_gone_from_unknown)
 {
     static const struct row rows[] = {

@@ -113,8 +113,10 @@ Test(hygiene, sends_what_is_the_apps)
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         struct request_head head = {.peer = STR("192.0.2.1"), .tls = true};
-        struct hygiene h = {&head, STR("h"), false, STR("id-of-ours"),
-                            never, NULL};
+        struct hygiene h = {.head = &head,
+                            .host = STR("h"),
+                            .id = STR("id-of-ours"),
+                            .is_secret = never};
         struct fields out = {0};
 
         head.fields = read_fields(rows[i].in);
@@ -201,4 +203,23 @@ Test(hygiene, makes_paths_clean_for_the_proxy)
         cr_expect_eq(hygiene_path(str_of(bad[i].path), arena, &out), bad[i].err,
                      "%s", bad[i].path);
     }
+}
+
+/* */
+Test(hygiene, says_whom_listed_proxies_vouch_for)
+{
+    struct request_head head = {.peer = STR("192.0.2.1"), .tls = true};
+    struct hygiene h = {.head = &head,
+                        .host = STR("h"),
+                        .chain = STR("192.0.2.1, 10.0.0.1"),
+                        .is_secret = never};
+    struct fields out;
+
+    head.fields = read_fields("X-Forwarded-For: 6.6.6.6, 192.0.2.1\n"
+                              "X-Forwarded-Proto: https\n"
+                              "X-Forwarded-Host: evil\nForwarded: for=1\n");
+    cr_assert_eq(hygiene_request(&h, arena, &out), E_OK);
+    cr_expect_str_eq(
+        show(&out), "X-Forwarded-For: 192.0.2.1, 10.0.0.1\n"
+                    "X-Forwarded-Host: h\nX-Forwarded-Proto: https\n" HOP("1"));
 }

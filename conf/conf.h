@@ -123,6 +123,8 @@ struct conf {
     int64_t timeout_max_s;      /* 86400: above it 400 */
     int64_t files_max_bytes;    /* limit of one uploaded file */
     int64_t api_body_max_bytes; /* 256 KiB */
+    unsigned address_max;       /* connections of one address; 0: any */
+    bool address_all;           /* private ones are counted, too */
     int64_t connections_max;    /* 0: from RLIMIT_NOFILE */
     int64_t idle_s;             /* keep-alive, 620 */
     int64_t head_timeout_s;     /* 10 */

@@ -139,6 +139,10 @@ static struct server_settings settings_of(const struct conf *conf)
         .tunnel_idle_ms = TUNNEL_IDLE_MS,
         .half_open_ms = HALF_OPEN_MS,
         .connections_max = connections_max(conf),
+        .address_max = conf->address_max,
+        .address_all = conf->address_all,
+        .trusted = conf->trusted_proxies,
+        .trusted_count = conf->trusted_proxy_count,
         .keep_alive_s =
             conf->idle_s > KEEP_ALIVE_S ? KEEP_ALIVE_S : (unsigned)conf->idle_s,
     };
@@ -385,6 +389,7 @@ static struct metrics_now on_now(void *arg)
     return (struct metrics_now){
         .connections = server_connections(g->server),
         .streams = server_streams(g->server),
+        .crowded = server_counts(g->server).crowded,
         .greetings = server_counts(g->server).greetings,
         .ready = live_ready(g->live),
         .draining = g->phase != PHASE_SERVING,

@@ -40,7 +40,7 @@ void metrics_count_limit(struct metrics *m, enum err why);
 /* What else is shown: facts of this moment. */
 struct metrics_now {
     unsigned connections, streams;
-    uint64_t greetings; /* server_counts */
+    uint64_t crowded, greetings; /* server_counts */
     bool ready, draining;
     int64_t uptime_s;
 };

@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "net/h1_conn.h"
+#include "net/peers.h"
 #include "net/proxy.h"
 
 /* From accept to the end of the header.  Source: threats.md X-07. */
@@ -28,13 +29,42 @@ struct greeting {
     struct arrival arrival;
     struct event event; /* the descriptor's */
     struct timer timer;
-    struct buf taken; /* of the header, so far */
+    struct buf taken;     /* of the header, so far */
+    struct peer *counted; /* owned; NULL of a listed one */
 };
 
 /* ---- it may stay ---- */
 
-/* first: bytes of its request that were read already. */
-static void enter(struct server *s, const struct arrival *a, struct str first)
+/* Are the connections of that address counted? */
+static bool is_counted(const struct server *s, const struct arrival *a)
+{
+    const struct server_settings *set = &s->settings;
+
+    /* A balancer's own, and a proxy's, are those of many. */
+    if (!set->address_max || !a->known || a->listed)
+        return false;
+    if (!set->address_all && !address_is_public(&a->from))
+        return false;
+    return !address_is_among(&a->from, set->trusted, set->trusted_count);
+}
+
+MUST_USE static enum err count(struct server *s, const struct arrival *a,
+                               struct peer **out)
+{
+    enum err err;
+
+    *out = NULL;
+    if (!is_counted(s, a))
+        return E_OK;
+    err = peers_take(s->peers, &a->from, s->settings.address_max, out);
+    s->counts.crowded += err == E_FULL;
+    return err;
+}
+
+/* counted  taken
+ * first    bytes of its request that were read already */
+static void enter(struct server *s, const struct arrival *a,
+                  struct peer *counted, struct str first)
 {
     char text[ADDRESS_TEXT_BYTES];
     struct h1_conn_opening opening = {
@@ -42,10 +72,13 @@ static void enter(struct server *s, const struct arrival *a, struct str first)
         .tls = a->tls,
         .direct = a->direct,
         .peer = a->known ? address_text(&a->from, text) : STR("local"),
+        .counted = counted,
         .first = first};
 
-    if (h1_conn_open(s, &opening) != E_OK)
-        close(a->fd);
+    if (h1_conn_open(s, &opening) == E_OK)
+        return;
+    peers_give(s->peers, &counted);
+    close(a->fd);
 }
 
 /* ---- the header ---- */
@@ -80,6 +113,7 @@ static void end(struct greeting *g)
 static void drop(struct greeting *g)
 {
     close(g->arrival.fd);
+    peers_give(g->server->peers, &g->counted);
     end(g);
 }
 
@@ -92,8 +126,11 @@ static void refuse(struct greeting *g)
 /* What was read belongs to the request. */
 static void go_on(struct greeting *g, struct str first)
 {
+    struct peer *counted = g->counted;
+
+    g->counted = NULL;
     end(g);
-    enter(g->server, &g->arrival, first);
+    enter(g->server, &g->arrival, counted, first);
 }
 
 /* Take n bytes out of the socket, which has shown them. */
@@ -102,6 +139,18 @@ static bool take(struct greeting *g, size_t n)
     char *p = g->server->loop->read;
 
     return n == 0 || recv(g->arrival.fd, p, n, 0) == (ssize_t)n;
+}
+
+/* The connection is whose the header says. */
+MUST_USE static enum err count_header(struct greeting *g,
+                                      const struct proxy_header *header)
+{
+    if (!header->known)
+        return E_OK;
+    g->arrival.known = true;
+    g->arrival.listed = false;
+    g->arrival.from = header->from;
+    return count(g->server, &g->arrival, &g->counted);
 }
 
 /* What must begin with a header. */
@@ -117,11 +166,9 @@ static void hear_listed(struct greeting *g, size_t had)
             drop(g);
     } else if (!take(g, header.bytes - had)) {
         drop(g);
+    } else if (count_header(g, &header) != E_OK) {
+        drop(g);
     } else {
-        if (header.known) {
-            g->arrival.known = true;
-            g->arrival.from = header.from;
-        }
         go_on(g, STR(""));
     }
 }
@@ -198,8 +245,9 @@ static int64_t patience_ms(const struct server *s, const struct arrival *a)
     return s->settings.handshake_ms ? s->settings.handshake_ms : HELLO_MS;
 }
 
-/* Errors: E_NOMEM; the descriptor is still the caller's then. */
-MUST_USE static enum err greet(struct server *s, const struct arrival *a)
+/* Errors: E_NOMEM; descriptor and counted are still the caller's then. */
+MUST_USE static enum err greet(struct server *s, const struct arrival *a,
+                               struct peer *counted)
 {
     struct greeting *g = mem_new(sizeof(*g));
 
@@ -207,6 +255,7 @@ MUST_USE static enum err greet(struct server *s, const struct arrival *a)
         return E_NOMEM;
     g->server = s;
     g->arrival = *a;
+    g->counted = counted;
     buf_init(&g->taken, PROXY_MAX_BYTES);
     timer_init(&g->timer, s->loop, on_time, g);
     if (event_assign(&g->event, s->loop->base, a->fd, EV_READ | EV_PERSIST,
@@ -225,10 +274,19 @@ MUST_USE static enum err greet(struct server *s, const struct arrival *a)
 
 void arrive(struct server *s, const struct arrival *a)
 {
-    if (!a->greets)
-        enter(s, a, STR(""));
-    else if (greet(s, a) != E_OK)
-        close(a->fd);
+    struct peer *counted;
+    enum err err = count(s, a, &counted);
+
+    if (err == E_OK && !a->greets) {
+        enter(s, a, counted, STR(""));
+        return;
+    }
+    if (err == E_OK)
+        err = greet(s, a, counted);
+    if (err == E_OK)
+        return;
+    peers_give(s->peers, &counted);
+    close(a->fd);
 }
 
 void arrive_drop_all(struct server *s)

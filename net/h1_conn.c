@@ -15,6 +15,7 @@
 #include "net/h1_write.h"
 #include "net/io_tls.h"
 #include "net/kept.h"
+#include "net/peers.h"
 
 #define CONN_MAGIC 0xc0221ec7u
 
@@ -38,6 +39,7 @@ struct conn {
     struct server *server;    /* borrowed */
     struct list link;         /* in server.connections */
     struct h1_stream *stream; /* owned together with its user */
+    struct peer *counted;     /* owned: among its address's, or NULL */
     struct kept *kept;        /* owned: read and not used; NULL: nothing */
     int64_t since_ms;         /* the state began, or the tunnel had a byte
                                  of the client */
@@ -82,6 +84,7 @@ static void die(struct conn *c)
     enter(c, CONN_DEAD);
     list_remove(&c->link);
     server->connection_count--;
+    peers_give(server->peers, &c->counted);
     loop_bury(server->loop, bury, c);
     server->on_less(server);
 }
@@ -655,6 +658,7 @@ enum err h1_conn_open(struct server *server,
     }
     if (c->kept)
         io_step(&c->io);
+    c->counted = opening->counted;
     list_push(&server->connections, &c->link);
     server->connection_count++;
     io_due(&c->io, due(c));

@@ -7,12 +7,15 @@
 #include "net/serving.h"
 #include "net/tls.h"
 
+struct peer;
+
 struct h1_conn_opening {
-    int fd;           /* taken when it succeeds; non-blocking */
-    struct tls *tls;  /* NULL: plain; else counted */
-    bool direct;      /* see listener_new() */
-    struct str peer;  /* copied */
-    struct str first; /* copied: what was read already, of a plain one */
+    int fd;               /* taken when it succeeds; non-blocking */
+    struct tls *tls;      /* NULL: plain; else counted */
+    bool direct;          /* see listener_new() */
+    struct str peer;      /* copied */
+    struct peer *counted; /* taken when it succeeds; may be NULL */
+    struct str first;     /* copied: what was read already, of a plain one */
 };
 
 /* Begin to serve.  Errors: E_NOMEM. */

@@ -12,6 +12,7 @@
 #include "net/arrive.h"
 #include "net/h1_conn.h"
 #include "net/h1_stream.h"
+#include "net/peers.h"
 #include "net/serving.h"
 #include "net/tune.h"
 
@@ -271,6 +272,7 @@ static void bury_server(void *what)
 
     while ((link = list_pop(&s->spare)))
         h1_stream_free_spare(link);
+    peers_free(&s->peers);
     mem_free(s);
 }
 
@@ -307,6 +309,11 @@ enum err server_new(struct loop *l, const struct server_settings *settings,
 
     if (!s)
         return E_NOMEM;
+    if (peers_new(&s->peers) != E_OK) {
+        mem_free(s);
+        *out = NULL;
+        return E_NOMEM;
+    }
     s->loop = l;
     s->settings = *settings;
     s->on_request = on_request;

@@ -59,8 +59,15 @@ struct server_settings {
     unsigned connections_max; /* accept pauses at it */
     unsigned keep_alive_s;    /* told in Keep-Alive: timeout=; 600 */
     int64_t handshake_ms;     /* from accept to Finished; 0: 10 s */
-    int64_t greeting_ms;      /* from accept to the end of a PROXY header; 0:
-                                 5 s */
+    /* Connections of one address (of v6: of one /64); 0: any.  Only public
+     * addresses are counted unless all is set, and never those of trusted,
+     * which is borrowed until the next settings. */
+    unsigned address_max;
+    bool address_all;
+    const struct address_block *trusted;
+    unsigned trusted_count;
+    int64_t greeting_ms; /* from accept to the end of a PROXY header; 0:
+                            5 s */
 };
 
 /* Told of every new request; must call stream_own() before it returns. */
@@ -81,6 +88,7 @@ MUST_USE enum err server_new(struct loop *l,
                              struct server **out);
 
 struct server_counts {
+    uint64_t crowded;   /* connections closed at once: address_max */
     uint64_t greetings; /* connections closed for their PROXY header: one that
                            was malformed, late, missing or not allowed */
 };

@@ -21,6 +21,7 @@ struct server {
     unsigned alive; /* streams that are in use or held by their user */
     unsigned connection_count, stream_count, handshake_count;
     struct server_counts counts;
+    struct peers *peers; /* owned */
     bool draining, dying, buried;
     struct post change;         /* looks what the end of something means */
     void (*on_idle)(void *arg); /* after server_drain() */

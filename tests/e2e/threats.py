@@ -373,6 +373,35 @@ def a_balancer_says_whose_a_connection_is():
     g.end()
 
 
+def an_address_has_so_many_connections():
+    g = Gateway(limits="connections_per_address: 5, private_addresses: true")
+
+    def good(sock):
+        g.send(sock, "GET", "/health")
+        return g.read(sock).status == 200
+
+    kept = [g.connect() for _ in range(5)]
+    true(all(good(sock) for sock in kept), "five are served")
+    closed_in_silence(g, b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", "127.0.0.1")
+    closed_in_silence(g, b"", "127.0.0.1")
+    equal(g.metric("connections_refused_total"), 2)
+    with g.connect("127.0.0.2") as other:
+        true(good(other), "another address has its own")
+    true(all(good(sock) for sock in kept), "the open ones go on")
+    kept.pop().close()
+    wait_until("there is room", lambda: g.metric("connections") == 4, 2)
+    true(g.ask("GET", "/health").status == 200, "the next one is served")
+    text = open(g.config).read()
+    open(g.config, "w").write(text.replace("private_addresses: true", "private_addresses: false"))
+    g.process.send_signal(signal.SIGHUP)
+    wait_until("it is taken over", lambda: g.metric("reloads_total") == 1, 3)
+    more = [g.connect() for _ in range(20)]
+    true(all(good(sock) for sock in more), "loopback is not counted")
+    for sock in kept + more:
+        sock.close()
+    g.end()
+
+
 def cpu(g):
     row = open(f"/proc/{g.worker()}/stat").read().rsplit(")", 1)[1].split()
     return (int(row[11]) + int(row[12])) / os.sysconf("SC_CLK_TCK")
@@ -573,7 +602,7 @@ def nothing_of_the_process_is_for_others():
 
 for test in (forty_canaries_in_no_log_answer_or_metric, keys_come_one_way, a_team_has_as_many_sandboxes_as_it_may,
              a_team_makes_no_more_sandboxes_a_minute_than_it_may, bodies_at_their_limit, slow_bodies_of_the_control_plane,
-             a_balancer_says_whose_a_connection_is,
+             a_balancer_says_whose_a_connection_is, an_address_has_so_many_connections,
              more_clients_than_descriptors, logs_are_one_line_an_event, logs_open_again_after_rotation, a_full_log_harms_no_request,
              metrics_are_what_prometheus_wants, the_status_listener_shows_nothing_else, a_hundred_reloads_leak_nothing,
              readyz_says_so_before_nothing_is_accepted, an_idempotency_key_holds_over_kill_9, the_program_is_hardened,

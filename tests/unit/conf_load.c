@@ -47,6 +47,8 @@ Test(conf, takes_fallbacks_for_what_is_not_there)
     cr_expect_eq(c->api_body_max_bytes, 256 << 10);
     cr_expect_eq(c->files_max_bytes, 512 << 20);
     cr_expect_eq(c->connections_max, 0);
+    cr_expect_eq(c->address_max, 4096);
+    cr_expect_not(c->address_all);
     cr_expect_eq(c->idle_s, 620);
     cr_expect_eq(c->head_timeout_s, 10);
     cr_expect_eq(c->drain_s, 30);
@@ -94,7 +96,9 @@ Test(conf, reads_what_is_there)
                 " backend_template: \"r/py:1\", cpu_count: 8, user: root,"
                 " workdir: /srv}\n"
                 "limits: {timeout_max: 2d, timeout_default: 90m, api_body: "
-                "16MiB, drain: 0, connections: 7, team_sandboxes: 20, "
+                "16MiB, drain: 0, connections: 7, "
+                "connections_per_address: 0, private_addresses: true, "
+                "team_sandboxes: 20, "
                 "team_creates: 5}\n"
                 "teams: [{name: acme, sandboxes: 0, creates: 60}]\n"),
             &c),
@@ -125,6 +129,8 @@ Test(conf, reads_what_is_there)
     cr_expect_eq(c->api_body_max_bytes, 16 << 20);
     cr_expect_eq(c->drain_s, 0);
     cr_expect_eq(c->connections_max, 7);
+    cr_expect_eq(c->address_max, 0);
+    cr_expect(c->address_all);
     cr_expect_eq(conf_team(c, STR("acme")).sandboxes, 0);
     cr_expect_eq(conf_team(c, STR("acme")).creates, 60);
     cr_expect_eq(conf_team(c, STR("other")).sandboxes, 20);

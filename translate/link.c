@@ -12,6 +12,7 @@
 
 #define LINK_JSON_MAX 4096
 #define LIST_JSON_MAX (8 << 20)
+#define NAME_MAX_BYTES 64 /* of a field that is told */
 
 /* Nothing of it is there: neither tokens nor links of old ones. */
 static bool is_off(struct op *op, struct want *w)
@@ -82,6 +83,30 @@ static bool read_scopes(struct op *op, const json_t *body, struct link *out,
     return false;
 }
 
+/* A field that is not known is a slip of the pen: what it meant to narrow
+ * would be forgotten. */
+static bool read_names(struct op *op, json_t *body, struct want *w)
+{
+    static const char *const names[] = {"port",    "ttlSeconds", "opaque",
+                                        "methods", "pathPrefix", "cidrs",
+                                        "maxUses", "websocket",  "noindex"};
+
+    for (void *at = json_object_iter(body); at;
+         at = json_object_iter_next(body, at)) {
+        const char *name = json_object_iter_key(at);
+        bool known = false;
+
+        for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+            known = known || strcmp(name, names[i]) == 0;
+        if (!known) {
+            api_fail_field(op, w, strlen(name) > NAME_MAX_BYTES ? "body" : name,
+                           "is not a field of links");
+            return false;
+        }
+    }
+    return true;
+}
+
 static void order(struct op *op, struct str text, struct want *w)
 {
     struct api_seconds ttl = {"ttlSeconds", 1, op->in.conf->preview.ttl_max_s,
@@ -92,7 +117,8 @@ static void order(struct op *op, struct str text, struct want *w)
 
     if (body && !link)
         want_fail(w, E_NOMEM, STR_NONE);
-    if (body && link && read_port(op, body, link, w) &&
+    if (body && link && read_names(op, body, w) &&
+        read_port(op, body, link, w) &&
         api_read_seconds(op, body, &ttl, &seconds, w) &&
         read_scopes(op, body, link, w) &&
         api_read_bool(op, body, "opaque", false, &link->opaque, w)) {

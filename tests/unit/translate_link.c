@@ -17,7 +17,7 @@ static const struct {
 } create_rows[] = {
     {"{\"port\":3000}", "job link create i0 port 3000 3600 s"},
     {"{\"port\":1,\"ttlSeconds\":1}", "job link create i0 port 1 1 s"},
-    {"{\"port\":65535,\"ttlSeconds\":86400,\"opaque\":true,\"x\":1}",
+    {"{\"port\":65535,\"ttlSeconds\":86400,\"opaque\":true}",
      "job link create i0 port 65535 86400 s opaque"},
     {"{\"port\":80,\"ttlSeconds\":null,\"methods\":null,\"pathPrefix\":null,"
      "\"cidrs\":null,\"maxUses\":null,\"websocket\":null,\"opaque\":null}",
@@ -31,6 +31,15 @@ static const struct {
     {"", "fail BAD_JSON: a JSON object is required as the body"},
     {"[]", "fail BAD_JSON: the body must be a JSON object"},
     {"{}", "fail BAD_FIELD: validation error: port: is required"},
+    {"{\"port\":80,\"ttl\":60}",
+     "fail BAD_FIELD: validation error: ttl: is not a field of links"},
+    {"{\"port\":80,\"max_uses\":null}",
+     "fail BAD_FIELD: validation error: max_uses: is not a field of links"},
+    {"{\"port\":80,\"MaxUses\":1}",
+     "fail BAD_FIELD: validation error: MaxUses: is not a field of links"},
+    {"{\"port\":80,"
+     "\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\":1}",
+     "fail BAD_FIELD: validation error: body: is not a field of links"},
 #define BAD_PORT \
     "fail BAD_FIELD: validation error: port: must be a port of the sandbox, " \
     "from 1 to 65535 and not one of its own services"

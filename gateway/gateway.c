@@ -25,6 +25,7 @@
 
 #define STALL_MS 60000         /* threats.md E-03 */
 #define TUNNEL_IDLE_MS 3600000 /* E-04 */
+#define BODY_IDLE_MS 3600000   /* E-02 */
 #define HALF_OPEN_MS 60000     /* U-14 */
 #define KEEP_ALIVE_S 600       /* told to clients; e2b-control-plane.md 3.1 */
 #define NOFILE_KEPT 256        /* descriptors that no connection takes: E-05 */
@@ -137,6 +138,7 @@ static struct server_settings settings_of(const struct conf *conf)
         .idle_ms = conf->idle_s * 1000,
         .stall_ms = STALL_MS,
         .tunnel_idle_ms = TUNNEL_IDLE_MS,
+        .body_idle_ms = BODY_IDLE_MS,
         .half_open_ms = HALF_OPEN_MS,
         .connections_max = connections_max(conf),
         .address_max = conf->address_max,

@@ -373,8 +373,8 @@ static void on_readable(struct conn *c)
     } else if (got == IO_GOT && c->state == CONN_DRAIN) {
         drain(c, n);
     } else if (got == IO_GOT) {
-        if (c->state == CONN_OPEN && c->stream->tunnel)
-            c->since_ms = clock_ms();
+        if (c->state == CONN_OPEN)
+            c->stream->s.heard_ms = c->since_ms = clock_ms();
         take(c, str_from(p, n));
     }
 }
@@ -405,20 +405,33 @@ static int64_t tunnel_due(const struct conn *c)
            (half ? set->half_open_ms : set->tunnel_idle_ms);
 }
 
+/* The rest of a body, unless we are the ones who do not read it. */
+static int64_t body_due(const struct conn *c)
+{
+    int64_t idle_ms = c->server->settings.body_idle_ms, due_ms = IO_NEVER;
+    const struct stream *s = &c->stream->s;
+    uint64_t earned_ms;
+
+    if (c->stream->body.ended || s->pauses)
+        return IO_NEVER;
+    if (idle_ms)
+        due_ms = s->heard_ms + idle_ms;
+    if (!s->body_first_ms)
+        return due_ms;
+    earned_ms = s->body_rate ? s->bytes_in * 1000 / s->body_rate : 0;
+    earned_ms += (uint64_t)(s->begun_ms + s->body_first_ms);
+    return (int64_t)earned_ms < due_ms ? (int64_t)earned_ms : due_ms;
+}
+
 static int64_t open_due(const struct conn *c)
 {
     const struct server_settings *set = &c->server->settings;
-    const struct stream *s = &c->stream->s;
-    uint64_t earned_ms;
 
     if (buf_len(&c->io.out))
         return c->io.progress_ms + set->stall_ms;
     if (c->stream->tunnel)
         return tunnel_due(c);
-    if (!s->body_first_ms || c->stream->body.ended || s->pauses)
-        return IO_NEVER;
-    earned_ms = s->body_rate ? s->bytes_in * 1000 / s->body_rate : 0;
-    return s->begun_ms + s->body_first_ms + (int64_t)earned_ms;
+    return body_due(c);
 }
 
 static int64_t due(const struct conn *c)

@@ -55,6 +55,8 @@ struct server_settings {
     int64_t idle_ms;          /* keep-alive; 620 s */
     int64_t stall_ms;         /* no progress of a write; 60 s, then RST */
     int64_t tunnel_idle_ms;   /* silence after 101; 3,600 s */
+    int64_t body_idle_ms;     /* silence while a body is awaited; 3,600 s, 0:
+                                 any */
     int64_t half_open_ms;     /* after one side of a tunnel ended; 60 s */
     unsigned connections_max; /* accept pauses at it */
     unsigned keep_alive_s;    /* told in Keep-Alive: timeout=; 600 */

@@ -54,6 +54,7 @@ struct stream {
     struct arena *arena;                /* owned: the head's texts and rows */
     struct request_head head;           /* of arena */
     uint64_t bytes_in, bytes_out;
+    int64_t heard_ms;      /* a byte came, or the last pause ended */
     int64_t begun_ms;      /* the limit of the body began */
     int64_t body_first_ms; /* E-02: silence that is allowed, 0: any */
     uint64_t body_rate;    /* bytes a second after it */

@@ -27,8 +27,10 @@ void stream_resume(struct stream *s, enum pause_reason why)
     unsigned before = s->pauses;
 
     s->pauses &= ~(unsigned)why;
-    if (before && !s->pauses)
-        s->ops->look(s);
+    if (!before || s->pauses)
+        return;
+    s->heard_ms = clock_ms();
+    s->ops->look(s);
 }
 
 void stream_limit_body(struct stream *s, int64_t first_ms, uint64_t rate)

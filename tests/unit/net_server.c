@@ -314,6 +314,67 @@ Test(server, answers_408_to_a_slow_body)
     finish();
 }
 
+#define POST_9 "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n"
+
+static void begin_silent_body(int64_t idle_ms)
+{
+    begin_timed(POST_9 "ab");
+    r.settings.body_idle_ms = idle_ms;
+    server_set(r.server, &r.settings);
+    RIG_UNTIL(&r, &c, r.requests == 1);
+    stream_resume(r.desks[0].stream, PAUSE_WAIT);
+    RIG_UNTIL(&r, &c, buf_len(&r.desks[0].body) == 2);
+}
+
+Test(server, answers_408_to_a_silent_body)
+{
+    begin_silent_body(30);
+    RIG_UNTIL(&r, &c, c.end == SEEN_FIN);
+    cr_expect(raw_has(&c, "HTTP/1.1 408 "));
+    cr_expect_eq(r.desks[0].why, E_SLOW);
+    finish();
+}
+
+Test(server, cuts_a_silent_body_that_is_answered_already)
+{
+    struct answer_head head = {.status = 200, .length = LENGTH_CHUNKED};
+
+    begin_silent_body(30);
+    stream_say_head(r.desks[0].stream, &head);
+    stream_say(r.desks[0].stream, STR("x"));
+    RIG_UNTIL(&r, &c, c.end != SEEN_OPEN);
+    cr_expect_eq(c.end, SEEN_RST);
+    cr_expect(!raw_has(&c, "\r\n0\r\n"));
+    cr_expect_eq(r.desks[0].why, E_SLOW);
+    finish();
+}
+
+/* Each byte begins a new silence, and a pause of ours is none of theirs. */
+Test(server, waits_for_a_body_that_is_slow_and_not_silent)
+{
+    int64_t until_ms;
+
+    begin_silent_body(200);
+    for (int i = 0; i < 5; i++) {
+        until_ms = clock_ms() + 60;
+        while (clock_ms() < until_ms)
+            rig_turn(&r, &c);
+        raw_send(&c, STR("c"));
+        RIG_UNTIL(&r, &c, buf_len(&r.desks[0].body) == 3u + (unsigned)i);
+    }
+    stream_pause(r.desks[0].stream, PAUSE_FULL);
+    until_ms = clock_ms() + 250;
+    while (clock_ms() < until_ms)
+        rig_turn(&r, &c);
+    cr_expect_eq(c.end, SEEN_OPEN);
+    stream_resume(r.desks[0].stream, PAUSE_FULL);
+    rig_settle(&r, &c);
+    cr_expect_eq(c.end, SEEN_OPEN);
+    raw_send(&c, STR("cc"));
+    RIG_UNTIL(&r, &c, r.desks[0].ended);
+    finish();
+}
+
 Test(server, resets_who_does_not_read)
 {
     static char bytes[65536];

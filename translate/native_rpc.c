@@ -1,9 +1,10 @@
 /* native_rpc.c - the sandbox server's RPCs, passed on as they are.
  *
  * A request that is one message is collected; what a client streams is passed
- * on piece by piece.  Answers are not translated, but for one thing: a
- * missing path is `internal` and 500 at the server, where its own client looks
- * for `not_found` and 404. */
+ * on piece by piece.  Answers are not translated, but for two things that its
+ * own client's files.exists trips over: a missing path is `internal` and 500
+ * at the server, where that looks for `not_found` and 404; and so is a List
+ * of what is no directory, which is asked for once more by Stat. */
 #include "base/json.h"
 #include "translate/envelope.h"
 #include "translate/fault.h"
@@ -41,12 +42,16 @@ static const struct rpc rpcs[] = {
     [NATIVE_VITALS] = {"Vitals", true, false, false, SLOT_NONE},
 };
 
+#define NO_DIRECTORY 20 /* errno */
+
 struct state {
     const struct rpc *rpc;
-    struct str id;  /* as the client named it */
-    bool told;      /* the head is out */
-    bool looking;   /* the first frame may be the end frame of an error */
-    struct buf end; /* ... what came of it */
+    struct str parent; /* of a List; absent: nothing else can be asked */
+    struct str listed; /* what came of it, while Stat is asked */
+    struct str id;     /* as the client named it */
+    bool told;         /* the head is out */
+    bool looking;      /* the first frame may be the end frame of an error */
+    struct buf end;    /* ... what came of it */
 };
 
 static void drop(struct op *op)
@@ -109,9 +114,9 @@ MUST_USE static enum err pick_fields(struct op *op, struct fields *out)
                        sizeof(names) / sizeof(*names), out);
 }
 
-static void call(struct op *op, struct str body, struct want *want)
+static void call_rpc(struct op *op, const struct rpc *rpc, struct str body,
+                     struct want *want)
 {
-    const struct rpc *rpc = ((struct state *)op->state)->rpc;
     struct fields *fields = arena_new_zero(op->arena, sizeof(*fields));
 
     if (!fields || pick_fields(op, fields) != E_OK) {
@@ -128,6 +133,32 @@ static void call(struct op *op, struct str body, struct want *want)
                                     .limit = ANSWER_MAX,
                                     .slot = rpc->slot};
     want->from = rpc->sends ? FROM_CLIENT | FROM_CALL : FROM_CALL;
+}
+
+/* The path of a List, to be asked about by Stat if it is no directory. */
+static struct str read_parent(struct op *op, struct str body)
+{
+    struct str parent = STR_NONE;
+    json_t *list;
+
+    if (!media_is(fields_get(&op->in.head->fields, STR("content-type")),
+                  STR("application/json")) ||
+        json_read(body, &json_limits_rpc, &list) != E_OK)
+        return parent;
+    parent = json_str(list, "parent");
+    if (parent.p)
+        parent = arena_copy(op->arena, parent);
+    json_decref(list);
+    return parent;
+}
+
+static void call(struct op *op, struct str body, struct want *want)
+{
+    struct state *s = op->state;
+
+    if (op->row->variant == NATIVE_FILE_LIST && body.p)
+        s->parent = read_parent(op, body);
+    call_rpc(op, s->rpc, body, want);
 }
 
 /* ---- what an unknown sandbox is told ---- */
@@ -212,6 +243,65 @@ static struct str with_code(struct op *op, struct str body)
     return out;
 }
 
+/* Did List fail because the path, or what is before it, is no directory? */
+static bool is_no_directory(int status, struct str body)
+{
+    bool found = false;
+    json_t *error;
+
+    if (status < 400 || json_read(body, &json_limits_rpc, &error) != E_OK)
+        return false;
+    found = fault_errno(json_str(error, "message")) == NO_DIRECTORY;
+    json_decref(error);
+    return found;
+}
+
+static void ask_stat(struct op *op, struct str listed, struct want *want)
+{
+    struct state *s = op->state;
+    struct str body = STR_NONE;
+    struct buf b;
+
+    buf_init(&b, NATIVE_MESSAGE_MAX);
+    native_put(&b, "{\"path\":", s->parent);
+    buf_byte(&b, '}');
+    if (!b.failed)
+        body = arena_copy(op->arena, buf_str(&b));
+    buf_clear(&b);
+    s->listed = arena_copy(op->arena, listed);
+    if (!body.p || !s->listed.p)
+        want_fail(want, E_NOMEM, STR_NONE);
+    else
+        call_rpc(op, &rpcs[NATIVE_STAT], body, want);
+}
+
+/* A file is listed as itself, as ls does; what is below one is missing; of
+ * what cannot be told, List's own answer stands. */
+static void say_listed(struct op *op, const struct op_event *event,
+                       struct want *want)
+{
+    const struct state *s = op->state;
+    struct str mended = STR_NONE;
+    int status = 500;
+    struct buf b;
+
+    buf_init(&b, ANSWER_MAX);
+    if (event->err == E_OK && event->status == 200) {
+        status = 200;
+        buf_put(&b, STR("{\"entries\":["));
+        buf_put(&b, str_trim(event->bytes));
+        buf_put(&b, STR("]}"));
+    } else {
+        if (event->err == E_OK &&
+            (is_missing(event->status, event->bytes) ||
+             is_no_directory(event->status, event->bytes)))
+            mended = with_code(op, s->listed);
+        status = mended.p ? 404 : 500;
+        buf_put(&b, str_trim(mended.p ? mended : s->listed));
+    }
+    native_answer(op, want, status, &b);
+}
+
 static void say_answer(struct op *op, const struct op_event *event,
                        struct want *want)
 {
@@ -220,8 +310,16 @@ static void say_answer(struct op *op, const struct op_event *event,
     struct fields fields = {0};
     int status = event->status;
 
+    if (s->listed.p) {
+        say_listed(op, event, want);
+        return;
+    }
     if (event->err != E_OK) {
         fail_call(op, event->err, want);
+        return;
+    }
+    if (s->parent.p && is_no_directory(status, body)) {
+        ask_stat(op, body, want);
         return;
     }
     if (s->rpc->finds && is_missing(status, body)) {

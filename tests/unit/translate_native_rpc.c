@@ -11,6 +11,8 @@ static struct stage s;
 
 static const char *const json[] = {"Content-Type", "application/json",
                                    "X-Sandbox-Id", "i0", NULL};
+static const char *const proto[] = {"Content-Type", "application/proto",
+                                    "X-Sandbox-Id", "i0", NULL};
 static const char *const frames[] = {"Content-Type", "application/connect+json",
                                      "X-Sandbox-Id", "i0", NULL};
 
@@ -185,6 +187,64 @@ Test(native_rpc, a_missing_path_is_not_found)
                                  : STR("{\"code\":\"internal\"")));
         stage_close(&s);
     }
+}
+
+#define NO_DIRECTORY \
+    "{\"code\":\"internal\",\"message\":\"list \\\"/a\\\": guest List: rpc " \
+    "error: code = Internal desc = list: Not a directory (os error 20); " \
+    "x\"}\n"
+
+static const char *answered(int status, const char *body, enum err err)
+{
+    struct fields fields = {0};
+    struct op_event event = {.kind = OP_ANSWER,
+                             .status = status,
+                             .fields = &fields,
+                             .bytes = str_of(body),
+                             .err = err};
+
+    op_hear(&s.op, &event, &s.want);
+    return stage_line(&s);
+}
+
+/* What the server's own client asks when it wants to know of a file. */
+Test(native_rpc, a_file_is_listed_as_itself)
+{
+    static const struct {
+        int status;
+        const char *stat;
+        enum err err;
+        const char *line;
+    } rows[] = {
+        {200, "{\"name\":\"a\",\"path\":\"/a\"}", E_OK,
+         "say 200 {\"entries\":[{\"name\":\"a\",\"path\":\"/a\"}]}\n"},
+        {500, NO_DIRECTORY, E_OK, "say 404 {\"code\":\"not_found\","},
+        {500, MISSING, E_OK, "say 404 {\"code\":\"not_found\","},
+        {500, "{\"code\":\"internal\",\"message\":\"x\"}", E_OK,
+         "say 500 {\"code\":\"internal\",\"message\":\"list "},
+        {0, "", E_CUT, "say 500 {\"code\":\"internal\",\"message\":\"list "},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        open_rpc(RPC "List", json);
+        found();
+        stage_tell(&s, OP_BODY, "{\"parent\":\"/a\"}");
+        answered(500, NO_DIRECTORY, E_OK);
+        cr_assert_eq(s.want.kind, WANT_CALL);
+        cr_expect(str_eq(s.want.call.method, STR("Stat")));
+        cr_expect(str_eq(s.want.call.body, STR("{\"path\":\"/a\"}")));
+        cr_expect(str_starts(str_of(answered(rows[i].status, rows[i].stat,
+                                             rows[i].err)),
+                             str_of(rows[i].line)),
+                  "%zu", i);
+        stage_close(&s);
+    }
+    open_rpc(RPC "List", proto); /* not read */
+    found();
+    stage_tell(&s, OP_BODY, "x");
+    cr_expect(
+        str_starts(str_of(answered(500, NO_DIRECTORY, E_OK)), STR("say 500 ")));
+    stage_close(&s);
 }
 
 /* A stream's answer in pieces; what came out, one text. */

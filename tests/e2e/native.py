@@ -93,7 +93,7 @@ def the_shim():
         equal(sandbox.files.exists("/tmp/a/none"), False)
         equal(sandbox.files.exists("/tmp/a/b.txt"), True)
         equal(sandbox.files.exists("/tmp/a/b.txt/none"), False)
-        equal([f.path for f in sandbox.files.list("/tmp/a/b.txt")], ["/tmp/a/b.txt"])
+        equal([f.name for f in sandbox.files.list("/tmp/a/b.txt")], ["b.txt"])
         sandbox.files.remove("/tmp/a/b.txt")
         equal([f.name for f in sandbox.files.list("/tmp/a")], ["d"])
         raises(NotFoundError, sandbox.files.read, "/tmp/a/none")
@@ -361,7 +361,9 @@ def the_answers_that_are_mended():
             answer = unary(mine.id, method, message)
             equal((answer.status, answer.json()["code"]), (404, "not_found"))
         answer = unary(mine.id, "List", {"parent": "/etc/passwd"})
-        equal((answer.status, answer.json()["code"]), (500, "internal"))
+        equal((answer.status, [row["path"] for row in answer.json()["entries"]]), (200, ["/etc/passwd"]))
+        answer = unary(mine.id, "List", {"parent": "/etc/passwd/x"})
+        equal((answer.status, answer.json()["code"]), (404, "not_found"))
         answer = stream(mine.id, "ReadFile", {"path": "/nosuch"})
         (flags, end), = frames(answer.body)
         equal((answer.status, flags, end["error"]["code"]), (200, 2, "not_found"))
@@ -497,10 +499,10 @@ def a_slow_reader_holds_the_program():
         true(file.readline().startswith(b"HTTP/1.1 200"), "it began")
         time.sleep(1)
         equal(unary(mine.id, "Stat", {"path": "/tmp/done"}).status, 404)
-        total = 0
+        total, tail = 0, b""
         while piece := file.read1(1 << 20):
-            total += len(piece)
-            if piece.endswith(b"\r\n0\r\n\r\n") or total > 90000000:
+            total, tail = total + len(piece), (tail + piece)[-7:]
+            if tail == b"\r\n0\r\n\r\n" or total > 90000000:
                 break
         true(total > 66000000, total)
         sock.close()

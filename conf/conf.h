@@ -15,7 +15,8 @@ struct conf_listener {
     struct str address; /* 127.0.0.1 or ::1 or 0.0.0.0 or :: */
     unsigned port;      /* 0: any (tests) */
     bool tls;
-    bool direct; /* certificate without SNI: the default certificate */
+    bool direct;   /* certificate without SNI: the default certificate */
+    bool redirect; /* serves nothing, sends to https */
     struct address_block *proxies; /* begin with a PROXY header; no others */
     unsigned proxy_count;
 };

@@ -10,6 +10,24 @@ static bool same_place(const struct conf_listener *a,
            str_eq(a->address, b->address);
 }
 
+/* A listener that redirects needs one that it can redirect to. */
+static void check_redirect(struct reading *r, unsigned at)
+{
+    const struct conf *c = r->conf;
+    bool target = false;
+
+    if (!c->listeners[at].redirect)
+        return;
+    if (c->listeners[at].tls)
+        reading_say(r, reading_mark(r, "listeners", at, "redirect"),
+                    "redirect: is for listeners with tls: false");
+    for (unsigned i = 0; i < c->listener_count; i++)
+        target = target || c->listeners[i].tls;
+    if (!target)
+        reading_say(r, reading_mark(r, "listeners", at, "redirect"),
+                    "redirect: no listener speaks TLS");
+}
+
 static void check_listeners(struct reading *r)
 {
     const struct conf *c = r->conf;
@@ -18,6 +36,7 @@ static void check_listeners(struct reading *r)
     for (unsigned i = 0; i < c->listener_count; i++) {
         const struct conf_listener *l = &c->listeners[i];
 
+        check_redirect(r, i);
         for (unsigned k = 0; k < i; k++)
             if (same_place(l, &c->listeners[k]))
                 reading_say(r, reading_mark(r, "listeners", i, "port"),

@@ -17,6 +17,7 @@
 #include "gateway/access.h"
 #include "gateway/course.h"
 #include "gateway/exchange.h"
+#include "gateway/redirect_server.h"
 #include "gateway/status.h"
 #include "gateway/watchdog.h"
 #include "gateway/worker.h"
@@ -54,7 +55,8 @@ struct gateway {
     struct conf *opened; /* counted: whose listeners are open */
     struct listener **listeners;
     unsigned listener_count;
-    struct status *status; /* NULL: none configured */
+    struct redirect *redirect; /* NULL: no listener only redirects */
+    struct status *status;     /* NULL: none configured */
     struct watch *store_watch;
     struct watch *signal_watch;
     struct watchdog watchdog;
@@ -209,7 +211,8 @@ static bool same_listeners(const struct conf *a, const struct conf *b)
         if (!str_eq(a->listeners[i].address, b->listeners[i].address) ||
             a->listeners[i].port != b->listeners[i].port ||
             a->listeners[i].tls != b->listeners[i].tls ||
-            a->listeners[i].direct != b->listeners[i].direct)
+            a->listeners[i].direct != b->listeners[i].direct ||
+            a->listeners[i].redirect != b->listeners[i].redirect)
             return false;
     return true;
 }
@@ -253,6 +256,8 @@ static void take_over(struct gateway *g, struct conf *fresh, struct tls *tls)
             listener_set_tls(g->listeners[i], tls);
     set_proxies(g, fresh);
     server_set(g->server, &settings);
+    if (g->redirect)
+        redirect_set(g->redirect, fresh, &settings);
     open_logs(fresh);
     live_set_conf(g->live, fresh);
     worker_set_conf(&g->worker, fresh);
@@ -442,6 +447,35 @@ MUST_USE static enum err make_records(struct gateway *g, struct conf *conf)
     return err;
 }
 
+/* If a listener wants it.  To the first port that speaks TLS. */
+MUST_USE static enum err make_redirect(struct gateway *g, struct conf *conf,
+                                       const struct server_settings *settings)
+{
+    unsigned port = 0;
+    bool wanted = false;
+
+    for (unsigned i = 0; i < conf->listener_count; i++) {
+        wanted = wanted || conf->listeners[i].redirect;
+        if (!port && conf->listeners[i].tls)
+            port = listener_port(g->sockets->fds[i]);
+    }
+    if (!wanted)
+        return E_OK;
+    return redirect_new(g->loop, conf, port, settings, &g->worker.metrics,
+                        &g->redirect);
+}
+
+MUST_USE static enum err
+make_listener(struct gateway *g, const struct conf_listener *l, unsigned i)
+{
+    int fd = g->sockets->fds[i];
+
+    if (l->redirect)
+        return redirect_listen(g->redirect, fd, &g->listeners[i]);
+    return listener_new(g->server, fd, l->tls ? g->tls : NULL, l->direct,
+                        &g->listeners[i]);
+}
+
 MUST_USE static enum err make_servers(struct gateway *g, struct conf *conf)
 {
     struct server_settings settings = settings_of(conf);
@@ -455,10 +489,10 @@ MUST_USE static enum err make_servers(struct gateway *g, struct conf *conf)
         g->listeners = mem_new(conf->listener_count * sizeof(*g->listeners));
         err = g->listeners ? E_OK : E_NOMEM;
     }
+    if (err == E_OK)
+        err = make_redirect(g, conf, &settings);
     for (unsigned i = 0; i < conf->listener_count && err == E_OK; i++) {
-        err = listener_new(g->server, g->sockets->fds[i],
-                           conf->listeners[i].tls ? g->tls : NULL,
-                           conf->listeners[i].direct, &g->listeners[i]);
+        err = make_listener(g, &conf->listeners[i], i);
         g->listener_count += err == E_OK;
         if (err == E_OK)
             err = expect_proxy(g->listeners[i], &conf->listeners[i]);
@@ -499,7 +533,8 @@ void gateway_say_ready(const struct gateway *g)
     const struct conf *conf = g->worker.conf;
 
     for (unsigned i = 0; i < g->listener_count; i++)
-        fprintf(stderr, "sandgate: ready on %s://%.*s:%u for %.*s\n",
+        fprintf(stderr, "sandgate: %s on %s://%.*s:%u for %.*s\n",
+                conf->listeners[i].redirect ? "redirects" : "ready",
                 conf->listeners[i].tls ? "https" : "http",
                 STR_FMT(conf->listeners[i].address),
                 listener_port(g->sockets->fds[i]), STR_FMT(conf->domain));
@@ -530,6 +565,7 @@ void gateway_free(struct gateway **gp)
     for (unsigned i = 0; i < g->listener_count; i++)
         listener_free(&g->listeners[i]);
     mem_free(g->listeners);
+    redirect_free(&g->redirect);
     server_free(&g->server);
     if (g->loop)
         loop_turn(g->loop, false);

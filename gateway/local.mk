@@ -16,6 +16,8 @@ noinst_LIBRARIES += %D%/libgateway.a
 	%D%/preview_fields.h %D%/preview_fields.c \
 	%D%/preview_gate.h %D%/preview_gate.c \
 	%D%/quota.h %D%/quota.c \
+	%D%/redirect.h %D%/redirect.c %D%/redirect_server.h \
+	%D%/redirect_server.c \
 	%D%/route.h %D%/route.c \
 	%D%/run.h %D%/run.c %D%/run_call.h %D%/run_call.c \
 	%D%/status.h %D%/status.c \

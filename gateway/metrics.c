@@ -114,6 +114,9 @@ void metrics_write(const struct metrics *m, const struct metrics_now *now,
             "Requests whose client left before the end.", m->gone);
     put_one(b, "failed_keys_total", "counter",
             "Control plane calls without a valid key.", m->failed_keys);
+    put_one(b, "redirects_total", "counter",
+            "Requests on listeners that only redirect, sent to https.",
+            m->redirects);
     put_one(b, "connections_refused_total", "counter",
             "Connections closed at once: their address has as many as it may.",
             now->crowded);

@@ -21,6 +21,7 @@ struct metrics {
                                              0: no answer was told */
     uint64_t refused[6];              /* heads that net refused, by hundreds */
     uint64_t limited[METRICS_LIMITS]; /* refused for a limit, by which */
+    uint64_t redirects;               /* to https, from listeners without TLS */
     uint64_t failed_keys;             /* 401 of the control plane */
     uint64_t cut;                     /* answers that ended short */
     uint64_t gone;                    /* clients that left before the end */

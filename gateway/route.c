@@ -296,6 +296,30 @@ static enum err route_preview(const struct request_head *head,
     return !out->port || link_port_ok(out->port) ? E_OK : E_FORBIDDEN;
 }
 
+bool route_is_name(const struct conf *conf, struct str host, bool *preview)
+{
+    struct request_head head = {.host = host};
+    struct route route = {.class = CLASS_API};
+    struct str label;
+
+    *preview = false;
+    switch (read_host(conf, host, &label)) {
+    case HOST_API:
+    case HOST_SHARED:
+        return true;
+    case HOST_SANDBOX:
+        return route_label(label, &route) == E_OK;
+    case HOST_PREVIEW:
+        *preview = true;
+        return route_preview(&head, conf, &route) == E_OK;
+    case HOST_FOREIGN:
+    case HOST_BAD:
+    case HOST_DIRECT:
+        break;
+    }
+    return false;
+}
+
 /* ---- API or sandbox, on hosts that serve both ---- */
 
 /* Is path that, or below it? */

@@ -49,6 +49,14 @@ MUST_USE enum err route_find(const struct request_head *head,
                              const struct conf *conf, struct route *out);
 
 /*
+ * Is the host a name that is served through TLS: api., sandbox. and those of
+ * sandboxes below the domain, and those of previews?  Pure.  Direct hosts are
+ * not, they may be anything.
+ * preview  set: it is one of previews
+ */
+bool route_is_name(const struct conf *conf, struct str host, bool *preview);
+
+/*
  * Is the raw path one of envd's control paths, which nobody outside reaches?
  * E_OK: no.  E_PORT_BLOCKED: it is, read in one way.  E_BAD_REQUEST: it is
  * only when read in another way (double encoding, encoded separators).

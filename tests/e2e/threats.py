@@ -7,14 +7,17 @@ import json
 import os
 import re
 import secrets
+import shutil
 import signal
 import socket
+import ssl
 import stat
 import subprocess
+import tempfile
 import threading
 import time
 
-from gateway_parts import PROGRAM, Gateway, wait_until
+from gateway_parts import PROGRAM, Gateway, free_port, wait_until
 from report import Report, equal, true
 
 report = Report("threats")
@@ -402,6 +405,56 @@ def an_address_has_so_many_connections():
     g.end()
 
 
+# ---- port 80: T-08 ----
+
+def a_plain_listener_only_redirects():
+    plain, port = free_port(), free_port()
+    folder = tempfile.mkdtemp(prefix="sandgate-redirect.")
+    cert, key = os.path.join(folder, "cert.pem"), os.path.join(folder, "key.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1", "-subj", "/CN=sandgate.test",
+                    "-addext", "subjectAltName=DNS:*.sandgate.test", "-keyout", key, "-out", cert], check=True, capture_output=True)
+    g = Gateway(listener=f"}}, {{address: 127.0.0.1, port: {port}}}, {{address: 127.0.0.1, port: {plain}, tls: false, redirect: true",
+                more=f"certificates: [{{cert: {cert}, key: {key}}}]")
+
+    def ask(method, target, host, fields="", body=b""):
+        with socket.create_connection(("127.0.0.1", plain), timeout=5) as sock:
+            sock.sendall(f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n".encode("latin-1") + body)
+            got = b""
+            while b"\r\n\r\n" not in got:
+                piece = sock.recv(65536)
+                true(piece, got)
+                got += piece
+            if not got.startswith(b"HTTP/1.1 308"):
+                while piece := sock.recv(65536):
+                    got += piece
+        where = re.search(rb"\r\nlocation: ([^\r]*)", got, re.I)
+        return int(got.split()[1]), where and where.group(1).decode()
+
+    for host in ("api.sandgate.test", "API.sandgate.test:80", "api.sandgate.test.", "3000-iabc.sandgate.test", "sandbox.sandgate.test"):
+        name = host.lower().split(":")[0].rstrip(".")
+        for method in ("GET", "HEAD"):
+            equal(ask(method, "//evil.test/a%2fb?c=%0d%0aX:1", host), (308, f"https://{name}:{port}//evil.test/a%2fb?c=%0d%0aX:1"))
+    refused = [("GET", "/", host) for host in ("evil.test", "127.0.0.1", "sandgate.test", "api.sandgate.test.evil.test", "a.b.sandgate.test", "api.sandgate.test\xff")]
+    refused += [(method, "/", "api.sandgate.test", "Content-Length: 0\r\n") for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS")]
+    refused += [("GET", "/", "api.sandgate.test", f"{name}: x\r\n") for name in ("X-API-Key", "Authorization", "Cookie", "X-Access-Token", "E2b-Traffic-Access-Token")]
+    refused += [("GET", target, "api.sandgate.test") for target in ("/?token=x", "/?signature=x", f"/?a={g.key}", "/a\xffb", "http://evil.test/")]
+    refused += [("GET", "/", "api.sandgate.test", "Content-Length: 1\r\n", b"x"), ("GET", "/", "api.sandgate.test\r\nHost: evil.test"),
+                ("GET", "/", "api.sandgate.test", "X-Forwarded-Host: evil.test\r\nX-API-Key: x\r\n")]
+    for row in refused:
+        equal((row, ask(*row)), (row, (400, None)))
+    equal(g.metric("redirects_total"), 10)
+    context = ssl.create_default_context(cafile=cert)
+    with context.wrap_socket(socket.create_connection(("127.0.0.1", port), timeout=5), server_hostname="api.sandgate.test") as sock:
+        sock.sendall(b"GET /health HTTP/1.1\r\nHost: api.sandgate.test\r\nConnection: close\r\n\r\n")
+        true(sock.recv(4096).startswith(b"HTTP/1.1 200"), "what it redirects to is served")
+    g.process.send_signal(signal.SIGHUP)
+    wait_until("it is taken over", lambda: g.metric("reloads_total") == 1, 3)
+    equal(ask("GET", "/", "api.sandgate.test"), (308, f"https://api.sandgate.test:{port}/"))
+    true(g.key not in files_of(g)["access.log"], "no key in the log")
+    g.end()
+    shutil.rmtree(folder)
+
+
 def cpu(g):
     row = open(f"/proc/{g.worker()}/stat").read().rsplit(")", 1)[1].split()
     return (int(row[11]) + int(row[12])) / os.sysconf("SC_CLK_TCK")
@@ -602,7 +655,7 @@ def nothing_of_the_process_is_for_others():
 
 for test in (forty_canaries_in_no_log_answer_or_metric, keys_come_one_way, a_team_has_as_many_sandboxes_as_it_may,
              a_team_makes_no_more_sandboxes_a_minute_than_it_may, bodies_at_their_limit, slow_bodies_of_the_control_plane,
-             a_balancer_says_whose_a_connection_is, an_address_has_so_many_connections,
+             a_balancer_says_whose_a_connection_is, an_address_has_so_many_connections, a_plain_listener_only_redirects,
              more_clients_than_descriptors, logs_are_one_line_an_event, logs_open_again_after_rotation, a_full_log_harms_no_request,
              metrics_are_what_prometheus_wants, the_status_listener_shows_nothing_else, a_hundred_reloads_leak_nothing,
              readyz_says_so_before_nothing_is_accepted, an_idempotency_key_holds_over_kill_9, the_program_is_hardened,

@@ -237,6 +237,16 @@ Test(conf, tells_every_mistake_with_its_place)
          "192.0.2.0/24\n"
          "6:101: proxy_protocol: must be addresses or blocks such as "
          "192.0.2.0/24\n"},
+        {"redirects through TLS and to none",
+         TOP BACKENDS TEMPLATES
+         "listeners:\n- {address: \"::\", port: 1, tls: false, redirect: "
+         "true}\n",
+         "7:50: redirect: no listener speaks TLS\n"},
+        {"redirects through TLS",
+         TOP BACKENDS TEMPLATES
+         "listeners:\n- {address: \"::\", port: 1, redirect: true}\n"
+         "certificates: [{cert: tls/cert.pem, key: tls/key.pem}]\n",
+         "7:38: redirect: is for listeners with tls: false\n"},
         {"TLS without a certificate",
          TOP BACKENDS TEMPLATES "listeners: [{address: \"::\", port: 0}]\n",
          "6:13: tls: a certificate is needed, but certificates has none\n"},

@@ -183,14 +183,26 @@ static void check_preview_keys(struct reading *r)
                             i + 1);
 }
 
+/* Is the host the domain, or under it? */
+static bool is_of(struct str host, struct str domain)
+{
+    return str_ends(host, domain) &&
+           (host.n == domain.n || host.p[host.n - domain.n - 1] == '.');
+}
+
 /* Is the host one that something else is served at? */
 static bool host_is_taken(const struct conf *c, struct str host)
 {
-    return str_eq(host, c->domain) || str_eq(host, c->preview.domain) ||
-           (str_ends(host, c->domain) &&
-            host.p[host.n - c->domain.n - 1] == '.') ||
-           (str_ends(host, c->preview.domain) &&
-            host.p[host.n - c->preview.domain.n - 1] == '.');
+    return is_of(host, c->domain) || is_of(host, c->preview.domain);
+}
+
+/* Is the domain of previews one of the two hosts of the API? */
+static bool is_api_host(const struct conf *c, struct str domain)
+{
+    struct str label = str_from(domain.p, str_find(domain, '.'));
+
+    return (str_eq(label, STR("api")) || str_eq(label, STR("sandbox"))) &&
+           str_eq(str_after(domain, label.n + 1), c->domain);
 }
 
 static void check_preview_hosts(struct reading *r)
@@ -211,6 +223,40 @@ static void check_preview_hosts(struct reading *r)
     }
 }
 
+static bool begins(struct str name, struct str with)
+{
+    return name.n >= with.n && str_ieq(str_from(name.p, with.n), with);
+}
+
+/* What makes a request what it is, and what the gateway says itself: no
+ * service of the operator's sets these. */
+static void check_told_headers(struct reading *r)
+{
+    static const struct str ours[] = {
+        STR("connection"),       STR("content-length"),
+        STR("cookie"),           STR("expect"),
+        STR("forwarded"),        STR("host"),
+        STR("keep-alive"),       STR("te"),
+        STR("trailer"),          STR("transfer-encoding"),
+        STR("upgrade"),          STR("via"),
+        STR("x-forwarded-for"),  STR("x-forwarded-host"),
+        STR("x-forwarded-port"), STR("x-forwarded-proto"),
+    };
+    const struct conf_forward_auth *f = &r->conf->preview.forward_auth;
+
+    for (unsigned i = 0; i < f->header_count; i++) {
+        struct str name = f->headers[i];
+        bool taken = begins(name, STR("x-sandgate-"));
+
+        for (size_t k = 0; k < sizeof(ours) / sizeof(*ours) && !taken; k++)
+            taken = str_ieq(name, ours[k]);
+        if (taken)
+            reading_say(r, reading_mark(r, "preview", 0, "forward_auth"),
+                        "headers: %.*s is not for a service to say",
+                        STR_FMT(name));
+    }
+}
+
 static void check_preview(struct reading *r)
 {
     const struct conf *c = r->conf;
@@ -221,6 +267,7 @@ static void check_preview(struct reading *r)
         return;
     mark = reading_mark(r, "preview", 0, "domain");
     check_preview_keys(r);
+    check_told_headers(r);
     derive_key(r);
     check_preview_hosts(r);
     if (p->ttl_default_s > p->ttl_max_s)
@@ -228,6 +275,8 @@ static void check_preview(struct reading *r)
                     "ttl_default: is more than ttl_max");
     if (str_eq(p->domain, c->domain))
         reading_say(r, mark, "domain: is the API's own");
+    else if (is_of(c->domain, p->domain) || is_api_host(c, p->domain))
+        reading_say(r, mark, "domain: the API's own hosts would be previews");
     else if (str_eq(registered(p->domain), registered(c->domain)))
         reading_warn(r, mark,
                      "domain: shares %.*s with the API: what runs in a "

@@ -182,6 +182,20 @@ Test(conf_preview, tells_each_mistake)
          "http://"},
         {"whom to ask is missing",
          "{domain: p.example, forward_auth: {timeout: 1s}}", "url is missing"},
+        {"a domain above the API's", "{domain: localhost}",
+         "would be previews"},
+        {"a host of the API's", "{domain: api.sandgate.localhost}",
+         "would be previews"},
+        {"the other one", "{domain: sandbox.sandgate.localhost}",
+         "would be previews"},
+#define ASKS "{domain: p.example, forward_auth: {url: 'http://127.0.0.1:1/x', "
+        {"a length to be set", ASKS "headers: [X-A, Content-Length]}}",
+         "headers: Content-Length is not"},
+        {"a host to be set", ASKS "headers: [host]}}", "headers: host is not"},
+        {"a way to be set", ASKS "headers: [X-Forwarded-For]}}",
+         "headers: X-Forwarded-For is not"},
+        {"a name of ours", ASKS "headers: [x-sandgate-hop]}}",
+         "headers: x-sandgate-hop is not"},
         {"no field name",
          "{domain: p.example, forward_auth: {url: 'http://127.0.0.1:1/x', "
          "headers: ['a b']}}",
@@ -217,8 +231,11 @@ Test(conf_preview, warns_of_a_domain_beside_the_api_and_takes_it)
         const char *domain;
         bool warns;
     } rows[] = {
-        {"p.sandgate.localhost", true},   {"preview.localhost", false},
-        {"a.b.preview.localhost", false}, {"example.org", false},
+        {"p.sandgate.localhost", true},
+        {"preview.localhost", false},
+        {"x.api.sandgate.localhost", true},
+        {"a.b.preview.localhost", false},
+        {"example.org", false},
         {"sandgate.example.org", false},
     };
 

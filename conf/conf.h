@@ -131,6 +131,7 @@ struct conf {
     int64_t head_timeout_s;     /* 10 */
     int64_t drain_s;            /* 30 */
     int64_t create_timeout_s;   /* 55 */
+    int64_t max_memory_bytes;   /* of the worker; 0: no limit of its own */
     int64_t team_sandboxes;     /* at a time; 0: any number */
     int64_t team_creates;       /* in a minute; 0: any number */
     struct address_block *trusted_proxies; /* X-Forwarded-* is theirs */

@@ -3,6 +3,8 @@
 
 #include <sodium.h>
 
+#define MEMORY_LEAST (32 << 20) /* a few are used with nothing to do */
+
 static bool same_place(const struct conf_listener *a,
                        const struct conf_listener *b)
 {
@@ -294,6 +296,9 @@ void refer_check(struct reading *r)
     check_templates(r);
     check_teams(r);
     check_preview(r);
+    if (c->max_memory_bytes && c->max_memory_bytes < MEMORY_LEAST)
+        reading_say(r, reading_mark(r, "limits", 0, "max_memory"),
+                    "max_memory: must be 0 or at least 32MiB");
     if (c->timeout_default_s > c->timeout_max_s)
         reading_say(r, reading_mark(r, "limits", 0, "timeout_default"),
                     "timeout_default: is more than timeout_max");

@@ -51,7 +51,7 @@ static enum state route(struct exchange *x)
     if (err)
         return fail(x, err);
     if (exchange_is_passed(x))
-        return X_LOOKUP;
+        return x->worker->tight ? fail(x, E_TIGHT) : X_LOOKUP;
     if (x->route.preflight)
         return say_preflight(x);
     x->row_err = op_find(x->route.class, x->head->method, x->head->path,
@@ -61,6 +61,8 @@ static enum state route(struct exchange *x)
     x->allow = found.allow;
     if (x->row)
         x->dialect = x->row->dialect;
+    if (x->worker->tight)
+        return fail(x, E_TIGHT);
     /* In a sandbox even a path that is not there needs the token. */
     if (x->row_err &&
         (x->route.class == CLASS_API || x->route.class == CLASS_NATIVE))
@@ -233,8 +235,9 @@ static void end_answer(struct exchange *x)
         stream_cut(x->stream);
         return;
     }
-    /* The connection was made for another host: threats.md T-02. */
-    if (x->why == E_MISDIRECTED)
+    /* The connection was made for another host (threats.md T-02), or costs
+     * memory that is short. */
+    if (x->why == E_MISDIRECTED || x->why == E_TIGHT)
         stream_close_after(x->stream);
     if (x->told == TOLD_NOTHING)
         answer_failure(x);

@@ -17,6 +17,7 @@
 #include "gateway/access.h"
 #include "gateway/course.h"
 #include "gateway/exchange.h"
+#include "gateway/pressure.h"
 #include "gateway/redirect_server.h"
 #include "gateway/status.h"
 #include "gateway/watchdog.h"
@@ -60,6 +61,7 @@ struct gateway {
     struct watch *store_watch;
     struct watch *signal_watch;
     struct watchdog watchdog;
+    struct pressure pressure;
     struct timer leave; /* the next phase */
     int signal_fd;
     int64_t started_ms;
@@ -261,6 +263,7 @@ static void take_over(struct gateway *g, struct conf *fresh, struct tls *tls)
     open_logs(fresh);
     live_set_conf(g->live, fresh);
     worker_set_conf(&g->worker, fresh);
+    pressure_set(&g->pressure, fresh->max_memory_bytes);
 }
 
 /* A new snapshot beside the old; a bad one changes nothing. */
@@ -389,11 +392,25 @@ static void on_refused(void *arg, struct str peer, int status, enum err why)
         access_refused(peer, status, why);
 }
 
+static void on_level(void *arg, enum pressure_level level)
+{
+    struct gateway *g = arg;
+
+    g->worker.tight = level != PRESSURE_EASY;
+    if (g->worker.tight)
+        course_drop_spare(&g->worker);
+    server_hold(g->server, level == PRESSURE_FULL);
+}
+
 static struct metrics_now on_now(void *arg)
 {
     const struct gateway *g = arg;
+    int64_t used_bytes = pressure_measure();
 
     return (struct metrics_now){
+        .tight = g->worker.tight,
+        .memory_bytes = used_bytes > 0 ? used_bytes : 0,
+        .memory_max_bytes = g->pressure.max_bytes,
         .connections = server_connections(g->server),
         .streams = server_streams(g->server),
         .crowded = server_counts(g->server).crowded,
@@ -519,6 +536,10 @@ enum err gateway_new(struct conf *conf, struct gateway_sockets *sockets,
     err = make_records(g, conf);
     if (err == E_OK)
         err = make_servers(g, conf);
+    if (err == E_OK) {
+        pressure_init(&g->pressure, g->loop, on_level, g);
+        pressure_set(&g->pressure, conf->max_memory_bytes);
+    }
     if (err) {
         log_say(LOG_ERROR, "cannot start: %s", err_text(err));
         gateway_free(&g);
@@ -580,6 +601,7 @@ void gateway_free(struct gateway **gp)
         close(g->signal_fd);
     if (g->leave.loop)
         timer_clear(&g->leave);
+    pressure_clear(&g->pressure);
     tls_unref(&g->tls);
     loop_free(&g->loop);
     conf_unref(&g->opened);

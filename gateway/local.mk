@@ -15,6 +15,7 @@ noinst_LIBRARIES += %D%/libgateway.a
 	%D%/metrics.h %D%/metrics.c \
 	%D%/preview_fields.h %D%/preview_fields.c \
 	%D%/preview_gate.h %D%/preview_gate.c \
+	%D%/pressure.h %D%/pressure.c \
 	%D%/quota.h %D%/quota.c \
 	%D%/redirect.h %D%/redirect.c %D%/redirect_server.h \
 	%D%/redirect_server.c \

@@ -17,6 +17,7 @@ static const struct {
 } limits[METRICS_LIMITS] = {
     {E_TEAM_FULL, "team_sandboxes"},
     {E_TEAM_FAST, "team_creates"},
+    {E_TIGHT, "memory"},
     {E_QUOTA, "other"},
     {E_CROWDED, "sandbox_requests"},
 };
@@ -134,6 +135,11 @@ void metrics_write(const struct metrics *m, const struct metrics_now *now,
             now->connections);
     put_one(b, "streams", "gauge", "Requests in progress now.", now->streams);
     put_one(b, "ready", "gauge", "1 when every back end answers.", now->ready);
+    put_one(b, "memory_bytes", "gauge", "Memory that the worker uses.",
+            (uint64_t)now->memory_bytes);
+    put_one(b, "memory_limit_bytes", "gauge",
+            "limits.max_memory; 0 when there is none.",
+            (uint64_t)now->memory_max_bytes);
     put_one(b, "draining", "gauge", "1 while it waits for its last requests.",
             now->draining);
     put_one(b, "uptime_seconds", "gauge", "Since this worker started.",

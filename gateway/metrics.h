@@ -12,7 +12,7 @@
 #include "translate/op.h"
 
 #define METRICS_BUCKETS 8
-#define METRICS_LIMITS 4
+#define METRICS_LIMITS 5
 
 /* Counters since the start.  Labels are few and fixed: nothing that a tenant
  * chooses.  Source: threats.md G-04. */
@@ -43,6 +43,8 @@ struct metrics_now {
     unsigned connections, streams;
     uint64_t crowded, greetings; /* server_counts */
     bool ready, draining;
+    bool tight; /* memory is short */
+    int64_t memory_bytes, memory_max_bytes;
     int64_t uptime_s;
 };
 

@@ -542,6 +542,11 @@ void run_client_piece(struct exchange *x, struct str piece)
         r->piece = STR_NONE;
         return;
     }
+    if (mem_short()) {
+        exchange_fail(x, E_TIGHT);
+        return;
+    }
+    mem_fill(piece.n);
     if (!r->too_big) {
         buf_put(&r->body, piece);
         if (!r->body.failed)

@@ -1,6 +1,7 @@
 /* run_call.c - see run_call.h. */
 #include "gateway/run_call.h"
 
+#include "base/mem.h"
 #include "gateway/exchange.h"
 #include "gateway/worker.h"
 
@@ -54,6 +55,7 @@ static void on_call_piece(void *arg, struct str piece)
     struct run *r = &x->run;
 
     if (r->call_collects) {
+        mem_fill(piece.n);
         buf_put(&r->answer, piece);
         if (r->answer.failed)
             end_call(x, E_TOO_BIG);

@@ -91,6 +91,8 @@ static void say_ready(struct status *st, struct stream *s)
 
     if (now.draining)
         say_text(s, 503, STR("draining\n"));
+    else if (now.tight)
+        say_text(s, 503, STR("memory is short\n"));
     else if (!now.ready)
         say_text(s, 503, STR("a back end does not answer\n"));
     else

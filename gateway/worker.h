@@ -36,6 +36,7 @@ struct worker {
     unsigned spare_count;
     uint32_t boot;      /* random: first half of the request ids */
     uint32_t count;     /* requests since the start: the second half */
+    bool tight;         /* memory is short: nothing new is begun */
     bool leaving;       /* answers end their connection */
     struct quota quota; /* open requests by key */
     struct metrics metrics;

@@ -572,7 +572,7 @@ static bool move(struct conn *c)
     case CONN_OPEN:
         return step_open(c);
     case CONN_IDLE:
-        if (c->server->draining && !c->kept) {
+        if ((c->server->draining || c->server->held) && !c->kept) {
             close_clean(c);
             return false;
         }

@@ -22,7 +22,7 @@ struct h1_conn_opening {
 MUST_USE enum err h1_conn_open(struct server *server,
                                const struct h1_conn_opening *opening);
 
-/* The server drains: end it if it is idle. */
+/* The server drains or is held: end it if it is idle. */
 void h1_conn_drain(struct list *serving_link);
 
 /* End it by RST; no event follows. */

@@ -66,7 +66,8 @@ static void say_head(struct stream *s, const struct answer_head *said)
         return;
     frame(hs, &head);
     hs->keep = hs->keep && !s->close_after && !hs->server->draining &&
-               is_read(hs) && (!s->head.upgrade || hs->tunnel) &&
+               !hs->server->held && is_read(hs) &&
+               (!s->head.upgrade || hs->tunnel) &&
                !(hs->plain && head.length == LENGTH_CHUNKED);
     extra = (struct h1_answer_extra){.http10 = s->head.http10,
                                      .keep = hs->keep,

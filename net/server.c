@@ -127,7 +127,8 @@ static bool find_peer(const union place *a, struct address *out)
 
 static bool has_room(const struct server *s)
 {
-    return !s->draining && s->connection_count < s->settings.connections_max &&
+    return !s->draining && !s->held &&
+           s->connection_count < s->settings.connections_max &&
            s->handshake_count < HANDSHAKES_MAX;
 }
 
@@ -347,6 +348,15 @@ unsigned server_connections(const struct server *s)
 struct server_counts server_counts(const struct server *s)
 {
     return s->counts;
+}
+
+void server_hold(struct server *s, bool on)
+{
+    s->held = on;
+    for (struct list *i = s->connections.next; on && i != &s->connections;
+         i = i->next)
+        h1_conn_drain(i);
+    on_less(s);
 }
 
 void server_drain(struct server *s, void (*on_idle)(void *arg), void *arg)

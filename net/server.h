@@ -105,6 +105,11 @@ void server_set(struct server *s, const struct server_settings *settings);
 unsigned server_streams(const struct server *s);
 unsigned server_connections(const struct server *s);
 
+/* While on: no new connections, and idle ones are closed, now and as soon as
+ * they are idle; open streams go on.  Called again it closes those that came
+ * by meanwhile. */
+void server_hold(struct server *s, bool on);
+
 /* No new connections; answers say Connection: close; idle connections are
  * closed at once; on_idle runs when the last one has ended. */
 void server_drain(struct server *s, void (*on_idle)(void *arg), void *arg);

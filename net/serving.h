@@ -23,6 +23,7 @@ struct server {
     struct server_counts counts;
     struct peers *peers; /* owned */
     bool draining, dying, buried;
+    bool held;                  /* server_hold() */
     struct post change;         /* looks what the end of something means */
     void (*on_idle)(void *arg); /* after server_drain() */
     void *idle_arg;             /* borrowed */

@@ -23,7 +23,7 @@ class FakeServer:
         self.fork = "ok"      # ok, hang, garbage, 500, 404, rst, late (acts, then waits delay)
         self.delay = 0.0      # before every fork is answered
         self.known = True     # False: every sandbox "has no stream path"
-        self.exec = "sleep"   # sleep, die (RST in mid-stream), fin (cut chunk), garbage
+        self.exec = "sleep"   # sleep, die (RST in mid-stream), fin (cut chunk), garbage, flood (output for ever)
         self.stat = "ok"      # ok, garbage, hang
         self.listener = None
         self.port = None
@@ -174,6 +174,8 @@ class FakeServer:
 
         chunk(frame({"stderr": "HjQyNDIK"}))  # 0x1e 4242 LF
         chunk(frame({"stdout": "aGkK"}))
+        while self.exec == "flood":
+            chunk(frame({"stdout": "eHh4" * 12000}))
         time.sleep(0.5)
         if self.exec == "die":
             return False

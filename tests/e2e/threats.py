@@ -293,6 +293,88 @@ def more_clients_than_descriptors():
     g.end()
 
 
+# ---- memory: E-07 ----
+
+def memory_is_bounded_and_comes_back():
+    most = 64 << 20
+    g = Gateway(limits="max_memory: 64MiB")
+    worker, box = g.worker(), g.create().json()
+    g.fake.exec = "flood"
+    streams = [g.stream(box) for _ in range(6)]  # they do not read on
+    for sock in streams:
+        true(b"HTTP/1.1 200 OK" in sock.recv(100), "a stream")
+    idle = [g.connect() for _ in range(5)]
+    for sock in idle:
+        g.send(sock, "GET", "/health")
+        equal(g.read(sock).status, 200)
+    # Slow uploads, whose bodies are collected: all are let in while there is room.
+    slow = [g.connect() for _ in range(260)]
+    for i, sock in enumerate(slow):
+        sock.settimeout(0.2)
+        sock.sendall(f"POST /v2/sandboxes HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-Key: {g.key}\r\nContent-Length: {256 << 10}\r\n\r\n".encode()
+                     + b"x" * (i % 32 * 4096))  # they need larger pieces one after the other
+
+    def more(sock):
+        try:
+            sock.sendall(b"x" * 4096)
+        except OSError:
+            pass  # it was refused, or is waited with
+
+    def until(what, condition):
+        for _ in range(60):
+            for sock in slow:
+                more(sock)
+            time.sleep(0.1)
+            if condition():
+                return
+        raise AssertionError(f"{what}: {resident(g) >> 20} MiB; {g.said()}")
+
+    until("memory becomes short", lambda: g.plain("/readyz").body == b"memory is short\n")
+    answer = g.ask("GET", "/v2/sandboxes", {"X-API-Key": g.key})
+    equal((answer.status, answer.headers["retry-after"], answer.headers["should-retry"], answer.headers["connection"]), (503, "1", "true", "close"))
+    equal(answer.json(), {"code": 503, "message": "The gateway is short of memory"})
+    answer = g.ask("GET", "/", {"E2b-Sandbox-Id": box["sandboxID"], "E2b-Sandbox-Port": "3000"})
+    equal((answer.status, answer.headers["retry-after"], answer.json()["message"]), (503, "1", "The gateway is short of memory"))
+    answer = g.data(box, "POST", "/filesystem.Filesystem/Stat", b"{}")
+    equal((answer.status, answer.headers["retry-after"], answer.json()["code"]), (503, "1", "internal"))
+    true(limited(g, "memory") >= 3, "they are counted")
+    equal((g.plain("/healthz").status, g.metric("memory_limit_bytes")), (200, most))
+    for sock in idle:
+        sock.setblocking(False)
+
+    def closed(sock):
+        try:
+            return sock.recv(1) == b""
+        except BlockingIOError:
+            return False
+
+    true(not any(closed(sock) for sock in idle), "idle connections live on above 80 %")
+    until("idle connections are closed", lambda: all(closed(sock) for sock in idle))
+    true(0.85 * most < resident(g) < most, f"{resident(g) >> 20} MiB")
+    # Whoever is served goes on.
+    for sock in streams:
+        got = 0
+        while got < 2 << 20:
+            piece = sock.recv(1 << 20)
+            true(piece, "a stream ended")
+            got += len(piece)
+    for _ in range(10):
+        for sock in slow:
+            more(sock)
+    for sock in slow:
+        sock.close()
+    wait_until("there is room again", lambda: g.plain("/readyz").status == 200, 5)
+    equal(g.ask("GET", "/v2/sandboxes", {"X-API-Key": g.key}).status, 200)
+    peak = int(re.search(r"VmHWM:\s+(\d+)", open(f"/proc/{worker}/status").read()).group(1)) << 10
+    true(peak < most, f"peak of {peak >> 20} MiB")
+    equal(g.worker(), worker)
+    true(streams[0].recv(1000), "a stream ended")
+    g.fake.exec = "sleep"
+    for sock in streams + idle:
+        sock.close()
+    g.end()
+
+
 # ---- whose a connection is: X-07 ----
 
 BALANCER = "127.0.0.2"  # a connection from there begins with a PROXY header
@@ -656,7 +738,7 @@ def nothing_of_the_process_is_for_others():
 for test in (forty_canaries_in_no_log_answer_or_metric, keys_come_one_way, a_team_has_as_many_sandboxes_as_it_may,
              a_team_makes_no_more_sandboxes_a_minute_than_it_may, bodies_at_their_limit, slow_bodies_of_the_control_plane,
              a_balancer_says_whose_a_connection_is, an_address_has_so_many_connections, a_plain_listener_only_redirects,
-             more_clients_than_descriptors, logs_are_one_line_an_event, logs_open_again_after_rotation, a_full_log_harms_no_request,
+             more_clients_than_descriptors, memory_is_bounded_and_comes_back, logs_are_one_line_an_event, logs_open_again_after_rotation, a_full_log_harms_no_request,
              metrics_are_what_prometheus_wants, the_status_listener_shows_nothing_else, a_hundred_reloads_leak_nothing,
              readyz_says_so_before_nothing_is_accepted, an_idempotency_key_holds_over_kill_9, the_program_is_hardened,
              nothing_of_the_process_is_for_others):

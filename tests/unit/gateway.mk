@@ -5,7 +5,7 @@ check_PROGRAMS += %D%/check_gateway
 endif
 %C%_check_gateway_SOURCES = %D%/gateway_route.c %D%/gateway_answer.c \
 	%D%/gateway_hygiene.c %D%/gateway_forwarded.c %D%/gateway_redirect.c %D%/gateway_exchange.c %D%/gateway_run.c \
-	%D%/gateway_carry.c %D%/gateway_quota.c %D%/gateway_preview.c \
+	%D%/gateway_carry.c %D%/gateway_quota.c %D%/gateway_pressure.c %D%/gateway_preview.c \
 	%D%/preview_make.c %D%/preview_make.h %D%/gateway_fake.c \
 	%D%/gateway_fake.h %D%/gateway_records.c \
 	%D%/gateway_watchdog.c

@@ -472,6 +472,35 @@ Test(exchange, tells_a_full_sandbox)
                      "free; ");
 }
 
+/* threats.md E-07 */
+Test(exchange, begins_nothing_while_memory_is_short)
+{
+    static const struct row rows[] = {
+        {"api", "GET " API " /sandboxes\nX-API-Key: " FAKE_KEY,
+         "close after; all 503 {\"code\":503,\"message\":\"The gateway is "
+         "short of memory\"}; free; ",
+         FOUND, FOUND},
+        {"envd", "GET " ENVD " /health",
+         "close after; all 503 {\"sandboxId\":\"" FAKE_ID
+         "\",\"message\":\"The gateway is short of memory\",\"code\":503}; "
+         "free; ",
+         FOUND, FOUND},
+        {"app", "GET 3000-" FAKE_ID ".sandgate.localhost /",
+         "close after; all 503 {\"sandboxId\":\"" FAKE_ID
+         "\",\"message\":\"The gateway is short of memory\",\"code\":503}; "
+         "free; ",
+         FOUND, FOUND},
+    };
+
+    want_credential(CREDENTIAL_KEY);
+    fake.worker.tight = true;
+    run_rows(rows, COUNT(rows));
+    cr_expect_eq(fake.worker.metrics.limited[2], 3);
+    fake.worker.tight = false;
+    fake_request("GET " API " /sandboxes\nX-API-Key: " FAKE_KEY, 0);
+    cr_expect_str_eq(fake_said(), HI);
+}
+
 /* Every allocation refused in turn: an answer or a 503, never a crash, and
  * the next request is served. */
 Test(exchange, survives_without_memory)

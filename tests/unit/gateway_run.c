@@ -1,5 +1,6 @@
 #include <criterion/criterion.h>
 
+#include "base/mem.h"
 #include "tests/unit/gateway_fake.h"
 
 TestSuite(run, .init = fake_start, .fini = fake_stop);
@@ -481,6 +482,23 @@ Test(run, tells_when_a_limit_of_the_team_has_room_again)
               said);
     cr_expect(strstr(said, " Should-Retry=true Retry-After=17 "), "%s", said);
     cr_expect_eq(fake.worker.metrics.limited[1], 1);
+}
+
+Test(run, collects_no_further_when_memory_is_used_up)
+{
+    PLAY({.kind = WANT_BODY});
+    fake_request("POST " ENVD " /files", 4);
+    fake_said();
+    mem_allow(1 << 20);
+    fake_client("a");
+    cr_expect_str_eq(fake_said(), "");
+    mem_allow(0);
+    fake_client("b");
+    mem_allow(-1);
+    cr_expect_str_eq(fake_said(),
+                     "op end; close after; all 503 {\"sandboxId\":\"" FAKE_ID
+                     "\",\"message\":\"The gateway is short of memory\","
+                     "\"code\":503}; free; ");
 }
 
 /* A stream may live for hours: pieces take nothing of its arena. */

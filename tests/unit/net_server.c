@@ -538,6 +538,36 @@ static void on_idle(void *arg)
     idle = true;
 }
 
+Test(server, holds_and_goes_on)
+{
+    struct raw quiet, late;
+
+    rig_open(&r, NULL, false);
+    r.on_request = hold;
+    raw_connect(&c, &r);
+    raw_connect(&quiet, &r);
+    raw_send(&c, STR(GET));
+    RIG_UNTIL(&r, NULL, r.requests == 1 && server_connections(r.server) == 2);
+    server_hold(r.server, true);
+    RIG_UNTIL(&r, &quiet, quiet.end == SEEN_FIN);
+    raw_connect(&late, &r);
+    rig_settle(&r, NULL);
+    cr_expect_eq(server_connections(r.server), 1, "the open one");
+    server_hold(r.server, true);
+    desk_echo(&r.desks[0]);
+    RIG_UNTIL(&r, &c, c.end == SEEN_FIN);
+    cr_expect(raw_has(&c, "Connection: close\r\n"));
+    r.on_request = NULL;
+    server_hold(r.server, false);
+    raw_send(&late, STR(GET));
+    RIG_UNTIL(&r, &late, raw_has(&late, "GET / a"));
+    cr_expect(!raw_has(&late, "Connection: close"));
+    raw_close(&c);
+    raw_close(&quiet);
+    raw_close(&late);
+    finish();
+}
+
 Test(server, drains)
 {
     struct raw quiet, late;

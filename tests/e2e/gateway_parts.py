@@ -15,7 +15,7 @@ from fake_server import FakeServer, frame
 from report import equal, true
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-PROGRAM = os.path.join(ROOT, "build", "sandgate")
+PROGRAM = os.environ.get("SANDGATE_PROGRAM") or os.path.join(ROOT, "build", "sandgate")
 CONFIG = """
 domain: sandgate.test
 listeners: [{{address: 127.0.0.1, port: {port}, tls: false{listener}}}]
@@ -47,16 +47,18 @@ class Answer:
 class Gateway:
     """A gateway with its own directory, and the fake behind it.
 
-    listener: further keys of its listener; more: further lines of the file.
+    listener: further keys of its listener; more: further lines of the file;
+    config: another file, with fields of its own.
     """
 
-    def __init__(self, create="3s", fake=None, files=None, access_log="access.log", limits="", listener="", more=""):
+    def __init__(self, create="3s", fake=None, files=None, access_log="access.log", limits="", listener="", more="",
+                 config=CONFIG, **fields):
         self.fake = fake or FakeServer()
         self.dir = tempfile.mkdtemp(prefix="sandgate-faults.")
         self.port, self.status = free_port(), free_port()
         self.config = os.path.join(self.dir, "sandgate.yaml")
-        open(self.config, "w").write(CONFIG.format(port=self.port, status=self.status, backend=self.fake.port, create=create, access_log=access_log,
-                                                   listener=listener, limits=limits and ", " + limits, more=more))
+        open(self.config, "w").write(config.format(port=self.port, status=self.status, backend=self.fake.port, create=create, access_log=access_log,
+                                                   listener=listener, limits=limits and ", " + limits, more=more, **fields))
         with open(os.open(os.path.join(self.dir, "secret"), os.O_CREAT | os.O_WRONLY, 0o600), "w") as out:
             out.write(os.urandom(32).hex())
         self.key = subprocess.run([PROGRAM, "key", "create", "--team", "a", "-c", self.config], check=True, capture_output=True, text=True).stdout.strip()

@@ -1,0 +1,668 @@
+"""chaos - networks and peers that misbehave, at random: chaos_proxy stands
+between client and gateway and between gateway and back end.
+
+What must hold: an answer is whole and right or visibly not; an upload is
+whole or was seen to be cut; what harms nobody changes nothing; and afterwards
+the gateway is as it was.  CHAOS_SEED, CHAOS_ROUNDS (a factor) and CHAOS_ONLY
+("LANE ROUND") say which rounds are run; a failure says how to repeat it.
+"""
+import base64
+import hashlib
+import json
+import os
+import random
+import shutil
+import ssl
+import struct
+import sys
+import threading
+import time
+
+import chaos_parts as parts
+from chaos_parts import App, Client, Upstream, known, make_frame
+from chaos_proxy import Plan, Proxy, Way, draw
+from fake_server import frame
+from gateway_parts import Gateway, free_port, wait_until
+from report import Report, equal, true
+
+SEED = os.environ.get("CHAOS_SEED", "1")
+FACTOR = float(os.environ.get("CHAOS_ROUNDS", "1"))
+ONLY = os.environ.get("CHAOS_ONLY", "").split()
+BOX_URL = os.environ.get("BOX_URL")
+# Many sanitizers' checks: the bounds on memory do not hold for them.
+SANITIZED = "asan" in os.environ.get("SANDGATE_PROGRAM", "")
+CONFIG = """
+domain: sandgate.test
+listeners: [{{address: 127.0.0.1, port: {port}, tls: false}}, {{address: 127.0.0.1, port: {tls}, tls: true, direct: true}}]
+certificates: [{{cert: {cert}, key: {key}}}]
+direct_hosts: [127.0.0.1]
+status: {{address: 127.0.0.1, port: {status}}}
+secret_file: secret
+store: sandgate.db
+access_log: {access_log}
+backends: [{backends}]
+templates: [{templates}]
+limits: {{create_timeout: {create}}}
+"""
+# What the gateway says of others' failures.
+FAILURES = (400, 408, 409, 500, 502, 503, 504)
+report = Report("chaos")
+CLIENT_TLS = ssl._create_unverified_context()
+
+
+class Lane:
+    """A back end with a sandbox, the proxies before it and before the gateway."""
+
+    def __init__(self, name, back, front, ports="forward", url=None):
+        self.name, self.back, self.ports, self.url = name, back, ports, url
+        self.front, self.box, self.sent = front, None, {}
+        self.failed = None
+
+    def backend(self):
+        return f"{{name: {self.name}, url: '{self.url}', ports: {self.ports}}}", f"{{id: {self.name}, backend: {self.name}, backend_template: base}}"
+
+
+class World:
+    """The gateway, its back ends, and a lane for each."""
+
+    def __init__(self):
+        tls, cert, key = parts.certificate()
+        self.folder, self.tls_port = os.path.dirname(cert), free_port()
+        self.app, self.tls_app = App(), App(tls)
+        self.forward, self.https = Proxy(self.app.port), Proxy(self.tls_app.port)
+        self.upstreams = {"forward": Upstream(self.app, self.forward.port), "https": Upstream(self.tls_app, self.https.port),
+                          "expose": Upstream(self.app), "control": Upstream(self.app)}
+        self.proxies = {name: Proxy(up.port) for name, up in self.upstreams.items()}
+        if BOX_URL:
+            self.proxies["envd"] = Proxy(int(BOX_URL.rsplit(":", 1)[1]))
+        lanes = [Lane(name, {"forward": self.forward, "https": self.https}.get(name, proxy), None,
+                      "expose" if name == "expose" else "forward", f"http://127.0.0.1:{proxy.port}") for name, proxy in self.proxies.items()]
+        self.lanes = {lane.name: lane for lane in lanes}
+        rows = [lane.backend() for lane in lanes]
+        self.gateway = Gateway(fake=self.upstreams["control"], config=CONFIG, tls=self.tls_port, cert=cert, key=key,
+                               backends=", ".join(row[0] for row in rows), templates=", ".join(row[1] for row in rows))
+        for lane in lanes:
+            lane.front = {False: Proxy(self.gateway.port), True: Proxy(self.tls_port)}
+        self.worker = self.gateway.worker()
+
+    def create(self, name, **more):
+        answer = self.gateway.api("POST", "/v2/sandboxes", {"templateID": name, "timeout": 3600, **more})
+        equal((name, answer.status), (name, 201))
+        self.lanes[name].box = answer.json()
+        return self.lanes[name].box
+
+    def all(self):
+        for lane in self.lanes.values():
+            yield from {lane.back, *lane.front.values(), self.proxies[lane.name]}
+
+    def calm(self):
+        for proxy in self.all():
+            proxy.set(Plan())
+            proxy.release()
+
+    def fds(self):
+        return len(os.listdir(f"/proc/{self.worker}/fd"))
+
+    def memory(self):
+        row = next(row for row in open(f"/proc/{self.worker}/status") if row.startswith("VmRSS"))
+        return int(row.split()[1]) // 1024
+
+    def ticks(self):
+        row = open(f"/proc/{self.worker}/stat").read().rsplit(")", 1)[1].split()
+        return int(row[11]) + int(row[12])
+
+    def end(self):
+        self.gateway.end()
+        shutil.rmtree(self.folder)
+
+
+class Round:
+    """One plan, one client."""
+
+    def __init__(self, world, lane, number):
+        self.world, self.lane, self.number = world, lane, number
+        self.rng = random.Random(f"{SEED} {lane.name} {number}")
+        self.tls = self.rng.random() < 0.5
+        self.count = 0
+
+    def plan(self, up, down, front_harm=("cut", "cut", "garbage", "hang"), back_harm=("cut", "cut", "garbage")):
+        """Some of both sides misbehave."""
+        where = self.rng.choice(("front", "back", "time", "time", "both"))
+        self.front = draw(self.rng, up, down, front_harm if where in ("front", "both") else ())
+        self.back = draw(self.rng, up, down, back_harm if where in ("back", "both") else ())
+        self.lane.front[self.tls].set(self.front)
+        self.lane.back.set(self.back)
+        self.harmless = self.front.harmless() and self.back.harmless()
+        # Bytes that TLS does not protect.
+        self.spoilt = (self.front.spoils() and not self.tls) or (self.back.spoils() and self.lane.name != "https")
+
+    def client(self):
+        hangs = "hang" in self.front.kinds()
+        return Client(self.lane.front[self.tls].port, CLIENT_TLS if self.tls else None, 0.3 if hangs else 20)
+
+    def leave(self, client):
+        client.close(self.rng.random() < 0.5)
+        self.lane.front[self.tls].release()
+
+    def name(self):
+        self.count += 1
+        return f"{self.lane.name}-{self.number}-{self.count}"
+
+    def head(self, method, path, port=3000, **fields):
+        box = self.lane.box
+        rows = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", f"E2b-Sandbox-Id: {box['sandboxID']}", f"E2b-Sandbox-Port: {port}"]
+        if port == 49983:
+            rows.append(f"X-Access-Token: {box['envdAccessToken']}")
+        rows += [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
+        return ("\r\n".join(rows) + "\r\n\r\n").encode()
+
+    def refused(self, answer):
+        """No answer of the app's: one of the gateway's, or a visible cut."""
+        true(not self.harmless, f"harmed by what harms nobody: {answer}")
+        if answer.whole and not self.spoilt:
+            true(answer.status in FAILURES, answer)
+            true(answer.status == 204 or "code" in json.loads(answer.body), answer)
+        elif not answer.headed:
+            true(answer.end, answer)
+        return answer
+
+    def cut_is_seen(self, answer):
+        """A body that is short does not end cleanly."""
+        true(answer.end and answer.end != "notify", f"a clean end: {answer}")
+        if self.front.harmless() and answer.end != "late":
+            equal(answer.end if not self.tls or answer.end == "rst" else answer.end, "broken" if self.tls and answer.end == "broken" else "rst")
+
+
+# ---- ports ----
+
+def judge(self, answer, name, size):
+    """The download is whole and right, or visibly not."""
+    if self.spoilt:
+        return
+    if answer.status != 200:
+        self.refused(answer)
+        return
+    want = known(name, size)
+    equal(answer.headers.get("x-id"), name)
+    true(want.startswith(answer.body), f"other bytes: {answer}")
+    if answer.whole:
+        equal(len(answer.body), size)
+    else:
+        true(not self.harmless, f"harmed by what harms nobody: {answer}")
+        self.cut_is_seen(answer)
+
+
+def sizes(rng):
+    return rng.choice((0, rng.randint(1, 300), rng.randint(1, 20000), rng.randint(1, 20000), rng.randint(60000, 70000), rng.randint(1, 400000)))
+
+
+def get(self, rng):
+    name, size = self.name(), sizes(rng)
+    how = rng.choice(("length", "chunks", "events"))
+    return name, size, self.head("GET", f"/get?id={name}&n={size}&how={how}")
+
+
+def downloads(self, rng):
+    """One after the other on a connection, as long as it is kept."""
+    asks = [get(self, rng) for _ in range(rng.randint(1, 5))]
+    self.plan(200 * len(asks), sum(size for _, size, _ in asks))
+    client = self.client()
+    for name, size, head in asks:
+        client.send(head)
+        if rng.random() < 0.1:
+            client.wait(rng.randint(0, size))
+            break
+        answer = client.answer()
+        judge(self, answer, name, size)
+        if not answer.kept():
+            break
+    self.leave(client)
+
+
+def pipelines(self, rng):
+    """Several at once; the answers come in order."""
+    asks = [get(self, rng) for _ in range(rng.randint(2, 6))]
+    self.plan(200 * len(asks), sum(size for _, size, _ in asks))
+    client = self.client()
+    client.send(b"".join(head for _, _, head in asks))
+    for name, size, _ in asks:
+        answer = client.answer()
+        judge(self, answer, name, size)
+        if not answer.kept():
+            break
+    self.leave(client)
+
+
+def in_chunks(rng, data):
+    at, most = 0, rng.choice((10, 1000, 100000))
+    most = max(most, len(data) // 200)
+    while at < len(data):
+        piece = data[at:at + rng.randint(1, most)]
+        at += len(piece)
+        yield b"%x\r\n" % len(piece) + piece + b"\r\n"
+    yield b"0\r\n\r\n"
+
+
+def upload(self, rng, client, name, data, whole):
+    """Send it, or a part of it."""
+    chunked = rng.random() < 0.5
+    head = self.head(rng.choice(("PUT", "POST")), f"/put?id={name}", **({"Transfer_Encoding": "chunked"} if chunked else {"Content_Length": len(data)}))
+    pieces = list(in_chunks(rng, data)) if chunked else [data[at:at + 30000] for at in range(0, len(data), 30000)]
+    rest = head
+    if not whole:
+        pieces = pieces[:rng.randint(0, max(0, len(pieces) - 1))]
+        if pieces and len(pieces[-1]) > 1:
+            pieces[-1] = pieces[-1][:-1]
+    for piece in pieces:
+        rest += piece
+        if len(rest) > 10000 or rng.random() < 0.1:
+            if not client.send(rest):
+                return
+            rest = b""
+            if rng.random() < 0.05:
+                time.sleep(0.005)
+    client.send(rest)
+
+
+def uploads(self, rng):
+    todo = [(self.name(), sizes(rng)) for _ in range(rng.randint(1, 4))]
+    self.plan(sum(size for _, size in todo), 200 * len(todo))
+    client = self.client()
+    app = self.world.tls_app if self.lane.name == "https" else self.world.app
+    for name, size in todo:
+        data = known(name, size)
+        whole = size == 0 or rng.random() < 0.85
+        self.lane.sent[name] = (size, hashlib.sha256(data).hexdigest()) if whole else None
+        if self.spoilt:
+            self.lane.sent[name] = "spoilt"
+        upload(self, rng, client, name, data, whole)
+        if not whole:
+            break
+        answer = client.answer()
+        if not self.spoilt and answer.status == 200 and answer.whole:
+            equal(answer.headers.get("x-id"), name)
+            equal([app.uploads.get(name), json.loads(answer.body)], [[self.lane.sent[name]], list(self.lane.sent[name])])
+        elif not self.spoilt:
+            self.refused(answer)
+        if not answer.kept():
+            break
+    self.leave(client)
+
+
+def websockets(self, rng):
+    name, frames, total = self.name(), [], 0
+    for _ in range(rng.randint(1, 12)):
+        size = rng.choice((0, 1, 125, 126, 65535, 65536, rng.randint(0, 5000), rng.randint(0, 80000), rng.randint(0, 80000), rng.randint(0, 1 << 20)))
+        total += size
+        frames.append(known(f"{name}-{len(frames)}", size if total < 1 << 21 else 10))
+    self.plan(total, total)
+    client = self.client()
+    key = base64.b64encode(known(name, 16)).decode()
+    client.send(self.head("GET", f"/ws?id={name}", Upgrade="websocket", Connection="Upgrade", Sec_WebSocket_Key=key, Sec_WebSocket_Version=13))
+    answer = client.answer()
+    if answer.status != 101:
+        if not self.spoilt:
+            self.refused(answer)
+        self.leave(client)
+        return
+    want = b""
+    for data in frames:
+        mask = rng.randbytes(4)
+        want += make_frame(2, data)
+        if not client.send(make_frame(2, data, mask)):
+            break
+        if rng.random() < 0.3:
+            time.sleep(rng.choice((0, 0.005, 0.05)))
+        if rng.random() < 0.5:
+            client.wait(rng.randint(0, len(want)))
+    if rng.random() < 0.8:
+        want += make_frame(8, b"\x03\xe8")
+        client.send(make_frame(8, b"\x03\xe8", b"abcd"))
+        client.drain()
+        if self.harmless:
+            equal((len(client.data), client.end), (len(want), "notify" if self.tls else "fin"))
+    if not self.spoilt:
+        true(want.startswith(client.data), f"other bytes: {len(client.data)} of {len(want)}")
+    self.leave(client)
+
+
+def ports(self):
+    rng = self.rng
+    rng.choice((downloads, downloads, pipelines, uploads, uploads, websockets))(self, rng)
+
+
+def uploads_came_whole(world):
+    """What an app took for whole is whole, and came once."""
+    for name, lane in world.lanes.items():
+        app = world.tls_app if name == "https" else world.app
+        for upload_name, sent in lane.sent.items():
+            if sent == "spoilt":
+                continue
+            have = app.uploads.get(upload_name, [])
+            true(len(have) <= 1, f"{upload_name} came {len(have)} times")
+            true(have in ([], [None], [sent]), f"{upload_name}: {sent} was sent, {have} came")
+
+
+# ---- the control plane ----
+
+def control(self):
+    """Creates and kills are done or not, never half."""
+    rng, gateway, server = self.rng, self.world.gateway, self.lane.back
+    self.plan(600, 900, back_harm=("cut",) if rng.random() < 0.8 else ("cut", "garbage"))
+    if self.back.spoils("up"):
+        # A create whose id was changed on its way makes a stranger.
+        self.back = Plan(Way(), self.back.ways["down"])
+        server.set(self.back)
+    self.harmless = self.front.harmless() and self.back.harmless()
+    spoilt = self.front.spoils() and not self.tls
+    client, key, made = self.client(), f"{SEED}-{self.number}", None
+    body = json.dumps({"templateID": "control", "timeout": 3600}).encode()
+    fields = {"X-API-Key": gateway.key, "Content-Type": "application/json", "Idempotency-Key": key}
+    rows = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    client.send(f"POST /v2/sandboxes HTTP/1.1\r\nHost: 127.0.0.1\r\n{rows}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    answer = client.answer()
+    if answer.status == 201 and answer.whole and not spoilt:
+        made = json.loads(answer.body)["sandboxID"]
+    elif not spoilt:
+        self.refused(answer)
+    if made and answer.kept() and rng.random() < 0.5:
+        client.send(f"DELETE /sandboxes/{made} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-Key: {gateway.key}\r\n\r\n".encode())
+        answer = client.answer()
+        if answer.status in (204, 404) and not spoilt:
+            made = ""
+        elif not spoilt:
+            self.refused(answer)
+            made = "perhaps"
+    self.leave(client)
+    server.set(Plan())
+    if not spoilt and made != "perhaps":
+        replay(self, gateway, key, made)
+    if self.number % 8 == 7:
+        consistent(self.world)
+
+
+def replay(self, gateway, key, made):
+    """The same create again, undisturbed: it is the one that was acknowledged."""
+    before = len(self.world.upstreams["control"].forked)
+    until = time.monotonic() + 15
+    while True:
+        answer = gateway.api("POST", "/v2/sandboxes", {"templateID": "control", "timeout": 3600}, Idempotency_Key=key)
+        if answer.status == 201 or time.monotonic() > until:
+            break
+        true(answer.status in (409, 503), f"{answer.status} {answer.body}")
+        time.sleep(0.2)
+    true(answer.status == 201, f"not made for 15 s: {answer.status} {answer.body}")
+    if made:
+        equal(answer.json()["sandboxID"], made)
+        equal(len(self.world.upstreams["control"].forked), before)
+
+
+def consistent(world):
+    """No sandbox without a record, no record without a sandbox."""
+    fake, gateway = world.upstreams["control"], world.gateway
+    others = {lane.box["sandboxID"] for lane in world.lanes.values() if lane.box}
+    until = time.monotonic() + 15
+    while True:
+        have, real = gateway.ids() - others, set(fake.sandboxes)
+        if have == real:
+            break
+        true(time.monotonic() < until, f"records {have - real} without a sandbox, sandboxes {real - have} without a record: {gateway.said()}")
+        time.sleep(0.1)
+    for name in have:
+        equal(gateway.api("DELETE", f"/sandboxes/{name}").status, 204)
+    equal(set(fake.sandboxes), set())
+
+
+# ---- the daemon ----
+
+def envd(self):
+    self.rng.choice((process, process, file_up, file_down))(self, self.rng)
+
+
+def process(self, rng):
+    """Output that is known: whole with an end, or visibly not."""
+    lines = rng.choice((1, 100, 5000, 40000))
+    size = len("".join(f"{i}\n" for i in range(1, lines + 1)))
+    self.plan(600, size * 3 // 2)
+    message = frame({"process": {"cmd": "/bin/bash", "args": ["-c", f"seq {lines}; exit 7"]}, "stdin": False})
+    client = self.client()
+    client.send(self.head("POST", "/process.Process/Start", 49983, Content_Type="application/connect+json", Content_Length=len(message)) + message)
+    answer = client.answer()
+    if self.spoilt:
+        pass
+    elif answer.status == 200:
+        judge_frames(self, answer, lines)
+    else:
+        self.refused(answer)
+    self.leave(client)
+
+
+def judge_frames(self, answer, lines):
+    body, at, out, ended, last = answer.body, 0, b"", None, None
+    while at + 5 <= len(body):
+        flags, size = struct.unpack("!BI", body[at:at + 5])
+        if at + 5 + size > len(body):
+            break
+        true(last is None, "a frame behind the last one")
+        message = json.loads(body[at + 5:at + 5 + size])
+        event = message.get("event", {})
+        out += base64.b64decode(event.get("data", {}).get("stdout", ""))
+        ended = event.get("end", ended)
+        last = message if flags & 2 else None
+        at += 5 + size
+    want = "".join(f"{i}\n" for i in range(1, lines + 1)).encode()
+    true(want.startswith(out), f"other output: {out[-100:]}")
+    if ended:
+        equal((len(out), ended.get("exitCode")), (len(want), 7))
+    if answer.whole:
+        true(last is not None and at == len(body), f"a clean end without a last frame: {answer}")
+        true("error" in last or ended, f"a clean end of {len(out)} bytes of {len(want)}: {last}")
+    else:
+        self.cut_is_seen(answer)
+    if self.harmless:
+        true(answer.whole and ended and "error" not in last, f"harmed by what harms nobody: {answer}")
+
+
+def file_at(self, name):
+    return f"/files?path=/tmp/{name}&username=user"
+
+
+def file_up(self, rng):
+    """Answered with 200: it is there.  Else it is there whole or not at all."""
+    name, size = self.name(), sizes(rng)
+    data = known(name, size)
+    self.plan(size, 400)
+    client = self.client()
+    client.send(self.head("POST", file_at(self, name), 49983, Content_Type="application/octet-stream", Content_Length=size))
+    client.send(data)
+    answer = client.answer()
+    good = answer.status == 200 and answer.whole
+    if not good and not self.spoilt:
+        self.refused(answer)
+    self.leave(client)
+    if self.spoilt:
+        return
+    self.lane.back.set(Plan())
+    have = fetched(self, name)
+    if good:
+        true(have == data, f"answered with 200, but {len(have or b'')} bytes of {size}")
+    else:
+        true(have in (None, data), f"half done: {len(have or b'')} bytes of {size}")
+
+
+def fetched(self, name):
+    """The file, on an undisturbed way; None: there is none."""
+    client = Client(self.world.gateway.port)
+    try:
+        client.send(self.head("GET", file_at(self, name), 49983))
+        answer = client.answer()
+        true(answer.whole and answer.status in (200, 404), answer)
+        return answer.body if answer.status == 200 else None
+    finally:
+        client.close()
+
+
+def file_down(self, rng):
+    name, size = self.name(), sizes(rng)
+    self.lane.back.set(Plan())
+    client = Client(self.world.gateway.port)
+    client.send(self.head("POST", file_at(self, name), 49983, Content_Type="application/octet-stream", Content_Length=size) + known(name, size))
+    equal(client.answer().status, 200)
+    client.close()
+    self.plan(300, size)
+    client = self.client()
+    client.send(self.head("GET", file_at(self, name), 49983))
+    answer = client.answer()
+    if self.spoilt:
+        pass
+    elif answer.status != 200:
+        self.refused(answer)
+    else:
+        true(known(name, size).startswith(answer.body), f"other bytes: {answer}")
+        if answer.whole:
+            equal(len(answer.body), size)
+        else:
+            true(not self.harmless, f"harmed by what harms nobody: {answer}")
+            self.cut_is_seen(answer)
+    self.leave(client)
+
+
+# ---- standing still ----
+
+def standing_still(world):
+    """Connections stopped at random places cost no processor time."""
+    rng = random.Random(f"{SEED} still")
+    world.calm()
+    held, fronts = [], []
+    for lane in (world.lanes[name] for name in ("forward", "https", "expose")):
+        plans = random.Random(f"{SEED} still {lane.name}")
+
+        def each(_, plans=plans):
+            way = Way(events=[(plans.randint(0, 100000), plans.choice(("hang", "cut")), plans.choice(("half", "fin", "rst")))])
+            return Plan(way if plans.random() < 0.5 else Way(), way if plans.random() < 0.5 else Way())
+        lane.back.each = each
+        lane.number = 0
+        for number in range(16):
+            one = Round(world, lane, f"still-{number}")
+            tls = rng.random() < 0.5
+            events = [(rng.randint(0, 200000), "hang", None)] if rng.random() < 0.5 else []
+            front = Proxy(world.tls_port if tls else world.gateway.port, Plan(Way(), Way(events=events)))
+            client = Client(front.port, CLIENT_TLS if tls else None, 0.05)
+            stop_somewhere(one, rng, client)
+            held.append(client)
+            fronts.append(front)
+        lane.back.each = None
+    time.sleep(0.5)
+    before = world.ticks()
+    time.sleep(1.5)
+    spent = world.ticks() - before
+    for client in held:
+        client.close()
+    for front in fronts:
+        front.end()
+    world.calm()
+    true(spent <= 8, f"{spent} hundredths of a second of {len(held)} connections that stand still")
+
+
+def stop_somewhere(one, rng, client):
+    name = one.name()
+    how = rng.choice(("get", "get", "pipeline", "upload", "short", "ws", "ws", "head"))
+    download = one.head("GET", f"/get?id={name}&n=3000000&how={rng.choice(('length', 'chunks'))}")
+    if how in ("get", "pipeline"):
+        client.send(download * (3 if how == "pipeline" else 1))
+    elif how == "head":
+        client.send(download[:rng.randint(1, len(download) - 1)])
+    elif how == "upload":
+        client.send(one.head("PUT", f"/put?id={name}", Content_Length=9000000) + bytes(8000000))
+    elif how == "short":
+        client.send(one.head("PUT", f"/put?id={name}", Content_Length=9000000) + bytes(rng.randint(0, 100000)))
+    else:
+        client.send(one.head("GET", f"/ws?id={name}", Upgrade="websocket", Connection="Upgrade", Sec_WebSocket_Key="MDEyMzQ1Njc4OWFiY2RlZg==",
+                             Sec_WebSocket_Version=13))
+        rest = make_frame(2, bytes(1 << 20), b"abcd") * 4
+        for _ in range(400):
+            if not client.end and rest:
+                rest = client.move(rest, 0)
+                client.data = b""
+    if rng.random() < 0.4 and not client.end:
+        try:
+            if client.tls and rng.random() < 0.5:
+                client.sock.unwrap()
+            else:
+                client.sock.shutdown(1)
+        except OSError:
+            pass
+
+
+# ---- all of it ----
+
+LANES = {"forward": (ports, 70), "https": (ports, 70), "expose": (ports, 70), "control": (control, 40), "envd": (envd, 40)}
+
+
+def run_lane(world, lane):
+    do, count = LANES[lane.name]
+    numbers = [int(ONLY[1])] if ONLY[1:] else range(int(count * FACTOR))
+    for number in numbers:
+        one = Round(world, lane, number)
+        try:
+            do(one)
+            equal(world.gateway.worker(), world.worker)
+        except Exception as error:
+            lane.failed = error
+            lane.told = (f"CHAOS_SEED={SEED} CHAOS_ONLY='{lane.name} {number}': {'tls' if one.tls else 'plain'}; "
+                         f"front {getattr(one, 'front', None)}; back {getattr(one, 'back', None)}: {type(error).__name__}: {error}")
+            return
+
+
+def lane_held(lane):
+    if lane.failed:
+        raise AssertionError(lane.told) from lane.failed
+
+
+def as_before(world, fds, memory):
+    """Connections and descriptors are given back, memory stays, nothing spins."""
+    world.calm()
+    gateway = world.gateway
+    wait_until("connections and requests are over", lambda: (gateway.metric("connections"), gateway.metric("streams")) == (0, 0), 10,
+               lambda: f"{gateway.metric('connections')} connections, {gateway.metric('streams')} streams")
+    world.calm()
+    wait_until("descriptors are given back", lambda: world.fds() <= fds + len(world.lanes), 10, lambda: f"{world.fds()} of {fds}: "
+               + str(sorted(os.readlink(f"/proc/{world.worker}/fd/{fd}") for fd in os.listdir(f"/proc/{world.worker}/fd"))))
+    true(SANITIZED or world.memory() <= memory + 8, f"{memory} MiB became {world.memory()} MiB")
+    before = world.ticks()
+    time.sleep(1)
+    true(world.ticks() - before < 5, f"{world.ticks() - before} hundredths of an idle second")
+    equal(gateway.worker(), world.worker)
+
+
+def main():
+    world = World()
+    lanes = [lane for name, lane in world.lanes.items() if not ONLY or name == ONLY[0]]
+    try:
+        for name in world.lanes:
+            if name != "control":
+                world.create(name, **({"network": {"httpsPorts": [3000]}} if name == "https" else {}))
+        fds, memory, begun = world.fds(), world.memory(), time.monotonic()
+        threads = [threading.Thread(target=run_lane, args=(world, lane)) for lane in lanes]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        print(f"     seed {SEED}: {time.monotonic() - begun:.1f} s of rounds; {memory} MiB became {world.memory()} MiB", flush=True)
+        world.calm()
+        for lane in lanes:
+            report.check(f"{LANES[lane.name][0].__name__} by {lane.name}", lane_held, lane)
+        report.check("uploads came whole", uploads_came_whole, world)
+        report.check("standing still", standing_still, world)
+        report.check("as before", as_before, world, fds, memory)
+        report.check("sandboxes and records agree", consistent, world)
+    finally:
+        for lane in world.lanes.values():
+            if lane.box:
+                world.gateway.api("DELETE", f"/sandboxes/{lane.box['sandboxID']}")
+        world.end()
+    report.end()
+
+
+if __name__ == "__main__":
+    main()

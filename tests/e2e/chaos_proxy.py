@@ -28,7 +28,7 @@ class Way:
 
     def __repr__(self):
         return f"Way(slices={self.slices and self.slices[:8]}, pause={self.pause}, delay={self.delay}, rate={self.rate}, " \
-               f"gather={self.gather}, events={[(at, what, arg if what == 'stall' else '') for at, what, arg in self.events]})"
+               f"gather={self.gather}, events={[(at, what, arg if what != 'garbage' else len(arg)) for at, what, arg in self.events]})"
 
 
 class Plan:

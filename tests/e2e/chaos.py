@@ -67,6 +67,7 @@ class World:
     """The gateway, its back ends, and a lane for each."""
 
     def __init__(self):
+        self.lock = threading.Lock()
         tls, cert, key = parts.certificate()
         self.folder, self.tls_port = os.path.dirname(cert), free_port()
         self.app, self.tls_app = App(), App(tls)
@@ -124,10 +125,12 @@ class Round:
         self.world, self.lane, self.number = world, lane, number
         self.rng = random.Random(f"{SEED} {lane.name} {number}")
         self.tls = self.rng.random() < 0.5
-        self.count = 0
+        self.count, self.shared = 0, False
 
     def plan(self, up, down, front_harm=("cut", "cut", "garbage", "hang"), back_harm=("cut", "cut", "garbage")):
         """Some of both sides misbehave."""
+        if self.shared:
+            return
         where = self.rng.choice(("front", "back", "time", "time", "both"))
         self.front = draw(self.rng, up, down, front_harm if where in ("front", "both") else ())
         self.back = draw(self.rng, up, down, back_harm if where in ("back", "both") else ())
@@ -143,14 +146,19 @@ class Round:
 
     def leave(self, client):
         client.close(self.rng.random() < 0.5)
+        if not self.shared:
+            self.over()
+
+    def over(self):
         self.lane.front[self.tls].release()
         if self.back.spoils():
             # What is left of a message that grew would be the next one's.
             self.lane.back.release()
 
     def name(self):
-        self.count += 1
-        return f"{self.lane.name}-{self.number}-{self.count}"
+        with self.world.lock:
+            self.count += 1
+            return f"{self.lane.name}-{self.number}-{self.count}"
 
     def head(self, method, path, port=3000, **fields):
         box = self.lane.box
@@ -212,6 +220,9 @@ def downloads(self, rng):
     self.plan(200 * len(asks), sum(size for _, size, _ in asks))
     client = self.client()
     for name, size, head in asks:
+        if rng.random() < 0.1 and not self.shared:
+            # A kept connection of the pool dies; nobody has to know.
+            self.lane.back.release()
         client.send(head)
         if rng.random() < 0.1:
             client.wait(rng.randint(0, size))
@@ -250,9 +261,18 @@ def in_chunks(rng, data):
 def upload(self, rng, client, name, data, whole):
     """Send it, or a part of it."""
     chunked = rng.random() < 0.5
-    head = self.head(rng.choice(("PUT", "POST")), f"/put?id={name}", **({"Transfer_Encoding": "chunked"} if chunked else {"Content_Length": len(data)}))
+    fields = {"Transfer_Encoding": "chunked"} if chunked else {"Content_Length": len(data)}
+    expects = rng.random() < 0.2
+    if expects:
+        fields["Expect"] = "100-continue"
+    head = self.head(rng.choice(("PUT", "POST")), f"/put?id={name}", **fields)
     pieces = list(in_chunks(rng, data)) if chunked else [data[at:at + 30000] for at in range(0, len(data), 30000)]
     rest = head
+    if expects:
+        client.send(head)
+        if not client.told_to_continue():
+            return
+        rest = b""
     if not whole:
         pieces = pieces[:rng.randint(0, max(0, len(pieces) - 1))]
         if pieces and len(pieces[-1]) > 1:
@@ -319,20 +339,49 @@ def websockets(self, rng):
             time.sleep(rng.choice((0, 0.005, 0.05)))
         if rng.random() < 0.5:
             client.wait(rng.randint(0, len(want)))
-    if rng.random() < 0.8:
+    # Python's unwrap() reads, and breaks on data: no half-close over TLS here.
+    how = rng.choice(("close",) * 12 + ("leave", "leave", "leave" if self.tls else "half"))
+    if how == "close":
         want += make_frame(8, b"\x03\xe8")
         client.send(make_frame(8, b"\x03\xe8", b"abcd"))
+    elif how == "half":
+        client.half()
+    if how != "leave":
         client.drain()
         if self.harmless:
-            equal((len(client.data), client.end), (len(want), "notify" if self.tls else "fin"))
+            equal((how, len(client.data), client.end), (how, len(want), "notify" if self.tls else "fin"))
     if not self.spoilt:
         true(want.startswith(client.data), f"other bytes: {len(client.data)} of {len(want)}")
     self.leave(client)
 
 
+def together(self, rng):
+    """Several clients at once: no one has another's bytes."""
+    self.plan(20000, 200000)
+    self.shared = True
+    failed = []
+
+    def one(seed):
+        mine = random.Random(seed)
+        try:
+            mine.choice((downloads, downloads, pipelines, uploads, websockets))(self, mine)
+        except (ValueError, KeyError) as error:
+            failed.extend([] if self.spoilt else [error])
+        except Exception as error:
+            failed.append(error)
+    threads = [threading.Thread(target=one, args=(rng.random(),)) for _ in range(rng.randint(2, 8))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    self.over()
+    if failed:
+        raise failed[0]
+
+
 def ports(self):
     rng = self.rng
-    rng.choice((downloads, downloads, pipelines, uploads, uploads, websockets))(self, rng)
+    rng.choice((downloads, downloads, pipelines, uploads, uploads, websockets, together))(self, rng)
 
 
 def uploads_came_whole(world):
@@ -370,6 +419,7 @@ def control(self):
     elif not spoilt:
         self.refused(answer)
     if made and answer.kept() and rng.random() < 0.5:
+        stream = read_on(self, made) if rng.random() < 0.5 else None
         client.send(f"DELETE /sandboxes/{made} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-Key: {gateway.key}\r\n\r\n".encode())
         answer = client.answer()
         if answer.status in (204, 404) and not spoilt:
@@ -377,12 +427,39 @@ def control(self):
         elif not spoilt:
             self.refused(answer)
             made = "perhaps"
+        if stream:
+            stream.join()
+            true(not stream.failed, stream.failed)
     self.leave(client)
     server.set(Plan())
     if not spoilt and made != "perhaps":
         replay(self, gateway, key, made)
     if self.number % 8 == 7:
         consistent(self.world)
+
+
+def read_on(self, sandbox):
+    """A download that the kill meets, on an undisturbed way to the gateway."""
+    name, size = self.name(), 3000000
+
+    def read():
+        try:
+            answer = client.answer()
+            true(not answer.whole or answer.status != 200 or answer.body == known(name, size), f"a clean end: {answer}")
+            true(answer.status != 200 or self.back.spoils() or known(name, size).startswith(answer.body), f"other bytes: {answer}")
+            true(answer.whole or answer.end == "rst", f"not cut: {answer}")
+        except Exception as error:
+            thread.failed = error
+        finally:
+            client.close()
+    client = Client(self.world.gateway.port)
+    client.send(f"GET /get?id={name}&n={size}&how=length HTTP/1.1\r\nHost: 127.0.0.1\r\nE2b-Sandbox-Id: {sandbox}\r\n"
+                "E2b-Sandbox-Port: 3000\r\n\r\n".encode())
+    client.wait(self.rng.choice((0, 100, 1000, 100000)))
+    thread = threading.Thread(target=read)
+    thread.failed = None
+    thread.start()
+    return thread
 
 
 def replay(self, gateway, key, made):
@@ -593,13 +670,10 @@ def stop_somewhere(one, rng, client):
                 rest = client.move(rest, 0)
                 client.data = b""
     if rng.random() < 0.4 and not client.end:
-        try:
-            if client.tls and rng.random() < 0.5:
-                client.sock.unwrap()
-            else:
-                client.sock.shutdown(1)
-        except OSError:
-            pass
+        if client.tls and rng.random() < 0.5:
+            client.sock.shutdown(1)  # without a close_notify
+        else:
+            client.half()
 
 
 # ---- all of it ----

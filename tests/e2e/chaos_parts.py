@@ -133,6 +133,8 @@ class App:
 
     def answer(self, sock, file, request):
         """False: the connection is over."""
+        if request.headers.get("expect"):
+            sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         url = urlsplit(request.target)
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
         name = query.get("id", "")
@@ -181,11 +183,11 @@ class App:
     def echo(self, sock, file, request):
         accept = base64.b64encode(hashlib.sha1((request.headers["sec-websocket-key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest())
         sock.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n" % accept)
-        while True:
+        kind = 0
+        while kind != 8 and file.peek(1):
             kind, data = frame_of(file)
             sock.sendall(make_frame(kind, data))
-            if kind == 8:
-                return False
+        return False
 
 
 class Upstream(FakeServer):
@@ -244,8 +246,8 @@ class Client:
         self.sock.setblocking(False)
 
     def ended(self, why=None):
-        if isinstance(why, (ssl.SSLEOFError, ssl.SSLError)):
-            self.end = "broken"
+        if isinstance(why, ssl.SSLError):
+            self.end = "notify" if isinstance(why, ssl.SSLZeroReturnError) else "broken"
         elif why is not None:
             self.end = "late" if isinstance(why, TimeoutError) else "rst"
         else:
@@ -357,6 +359,26 @@ class Client:
                 answer.whole = True
                 break
         answer.body = b"".join(parts)
+
+    def told_to_continue(self):
+        """An Expect was answered by 100; else the next answer is the last."""
+        while b"\r\n\r\n" not in self.data and not self.end:
+            self.move(b"")
+        if not self.data.startswith(b"HTTP/1.1 100"):
+            return False
+        self.line()
+        self.line()
+        return True
+
+    def half(self):
+        """Our half, cleanly; the other one goes on."""
+        try:
+            if self.tls:
+                self.sock.unwrap()
+            else:
+                self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
 
     def close(self, reset=False):
         if reset:

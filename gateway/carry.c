@@ -238,6 +238,13 @@ static void on_cut(void *arg, enum err why)
     struct carry *c = &x->carry;
     struct call_facts facts = call_facts(c->call);
 
+    if (c->tunnel && c->upstream_ended) {
+        /* It had said all; what the client says now is of no use. */
+        call_free(&c->call);
+        x->told = TOLD_ALL;
+        exchange_advance(x);
+        return;
+    }
     if (why == E_BACKEND_DOWN && !c->exposed)
         port_forget(c->lease);
     if (x->told == TOLD_NOTHING && !c->held) {
@@ -543,7 +550,7 @@ enum state carry_step(struct exchange *x)
     tell_end(x);
     if (!c->upstream_ended)
         return X_WAIT;
-    if (c->tunnel && !(x->facts & FACT_BODY_ENDED))
+    if (c->tunnel && x->told != TOLD_ALL && !(x->facts & FACT_BODY_ENDED))
         return X_WAIT;
     if (c->tunnel)
         x->told = TOLD_ALL;

@@ -21,6 +21,9 @@
 /* Source: threats.md U-08. */
 #define INTERIM_MAX 8
 
+/* More than the kernel holds for us (upstream.c). */
+#define RESCUE_READS 8
+
 /* A request that is kept until its answer begins. */
 #define REQUEST_MAX_BYTES ((size_t)64 << 20)
 
@@ -385,6 +388,9 @@ static enum io_got read_once(struct call *c)
     size_t n = 0;
     enum io_got got = io->ops->read(io, c->loop->read, TURN_READ_BYTES, &n);
 
+    /* A socket tells of a reset once, to who writes, and then of an end. */
+    if (got == IO_END && io->failed && !io->ssl)
+        got = IO_LOST;
     if (got == IO_GOT)
         take(c, str_from(c->loop->read, n));
     else if (got == IO_END)
@@ -394,16 +400,21 @@ static enum io_got read_once(struct call *c)
     return got;
 }
 
-/* Writing failed; an answer may have come before that (a refusal of a body
- * that the upstream would not read). */
+/* Writing failed; what came before that is still to be heard: a refusal of a
+ * body that the upstream would not read, the last words of a tunnel.  These
+ * wait in the socket while the user pauses. */
 static void rescue(struct call *c)
 {
     struct up *up = c->up;
+    bool more = c->state > CALL_HELLO;
 
-    while (c->up == up && !c->pauses && c->state < CALL_TUNNEL &&
-           c->state > CALL_HELLO && read_once(c) == IO_GOT)
-        ;
-    if (c->up == up)
+    for (int i = 0; more && !c->pauses && i < RESCUE_READS; i++) {
+        more = buf_len(&up->in) && feed_kept(c);
+        if (c->up == up && !c->pauses)
+            more = read_once(c) == IO_GOT || more;
+        more = more && c->up == up;
+    }
+    if (c->up == up && !(more && c->pauses && c->state == CALL_TUNNEL))
         lose(c, E_CUT);
 }
 

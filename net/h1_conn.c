@@ -522,9 +522,14 @@ static bool step_tunnel(struct conn *c)
         c->io.ops->shutdown(&c->io);
         return true;
     }
-    if (!hs->shut || !c->ended)
+    if (!hs->shut || (!c->ended && hs->s.events))
         return false;
     who = end_stream(c);
+    if (!c->ended) {
+        kept_clear(&c->kept);
+        enter(c, CONN_DRAIN); /* its user left: what comes is of no use */
+        return true;
+    }
     io_close(&c->io);
     die(c);
     if (who.events)

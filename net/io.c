@@ -34,6 +34,8 @@ void io_fail(struct io *io)
         io->loop->cork_owner = NULL;
         io->loop->cork_n = 0;
     }
+    /* Whoever puts off what follows would be told of it without end. */
+    event_del(&io->event);
     io_step(io);
 }
 

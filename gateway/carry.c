@@ -242,6 +242,7 @@ static void on_cut(void *arg, enum err why)
         /* It had said all; what the client says now is of no use. */
         call_free(&c->call);
         x->told = TOLD_ALL;
+        stream_close_after(x->stream);
         exchange_advance(x);
         return;
     }

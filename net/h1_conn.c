@@ -522,16 +522,15 @@ static bool step_tunnel(struct conn *c)
         c->io.ops->shutdown(&c->io);
         return true;
     }
-    if (!hs->shut || (!c->ended && hs->s.events))
+    if (!hs->shut || (!c->ended && !hs->s.close_after))
         return false;
     who = end_stream(c);
-    if (!c->ended) {
-        kept_clear(&c->kept);
-        enter(c, CONN_DRAIN); /* its user left: what comes is of no use */
-        return true;
+    kept_clear(&c->kept);
+    enter(c, CONN_DRAIN);
+    if (c->ended) {
+        io_close(&c->io);
+        die(c);
     }
-    io_close(&c->io);
-    die(c);
     if (who.events)
         who.events->on_done(who.arg);
     return true;

@@ -189,7 +189,8 @@ void stream_say_all(struct stream *s, const struct answer_head *head,
                     struct str body);
 
 /* The connection is closed after this answer (Connection: close), with the
- * unread rest of the request drained for at most 64 KiB or 1 s. */
+ * unread rest of the request drained for at most 64 KiB or 1 s.  In a tunnel:
+ * after our end, whatever the client still says. */
 void stream_close_after(struct stream *s);
 
 /* Never a clean end: no last chunk, no close_notify, RST.  No event follows

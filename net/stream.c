@@ -78,6 +78,7 @@ void stream_say_all(struct stream *s, const struct answer_head *head,
 void stream_close_after(struct stream *s)
 {
     s->close_after = true;
+    s->ops->look(s);
 }
 
 void stream_cut(struct stream *s)

@@ -126,7 +126,7 @@ class App:
                         break
                 if self.tls:
                     sock.unwrap()
-        except (OSError, ValueError, EOFError):
+        except (OSError, ValueError, EOFError, OverflowError):
             pass
         finally:
             sock.close()

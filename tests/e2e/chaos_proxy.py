@@ -96,7 +96,7 @@ class Link:
     """Two connected sockets and how far their bytes have come."""
 
     def __init__(self, near, far, plan):
-        self.socks, self.tasks = (near, far), []
+        self.socks, self.tasks, self.broken = (near, far), [], False
         self.take(plan)
 
     def take(self, plan):
@@ -198,10 +198,19 @@ class Proxy:
                 data += self.waiting(src)
             if data and way.delay:
                 await asyncio.sleep(way.delay)
+            if not data and link.broken:
+                raise Ended("rst")
             if not data:
                 dst.shutdown(socket.SHUT_WR)
                 return
-            if not await self.forward(link, dst, data, name):
+            try:
+                goes_on = await self.forward(link, dst, data, name)
+            except OSError:
+                # The other direction may still have last words, and then an
+                # end that is none: an error is told once.
+                link.broken = True
+                return
+            if not goes_on:
                 # Half a close that the sender knows nothing of.
                 dst.shutdown(socket.SHUT_WR)
                 while await self.loop.sock_recv(src, 65536):

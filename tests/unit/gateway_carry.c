@@ -134,6 +134,21 @@ Test(carry, waits_for_a_half_closed_client_that_reads_slowly)
     cr_expect_str_eq(fake_said(), "call resume 2; send end; ");
 }
 
+/* An app that has closed its socket takes nothing more. */
+Test(carry, ends_a_tunnel_well_whose_app_had_said_all)
+{
+    fake_request("GET " PORT " /ws\nUpgrade: websocket\nConnection: "
+                 "Upgrade\nSec-WebSocket-Key: k",
+                 0);
+    fake_call_head(101, LENGTH_NONE);
+    fake_call("last");
+    fake_call_end();
+    fake_client("more");
+    fake_said();
+    fake_call_cut(E_CUT);
+    cr_expect_str_eq(fake_said(), "call free; close after; port left; free; ");
+}
+
 Test(carry, tells_a_closed_port_by_a_fresh_connection_without_a_byte)
 {
     fake_request("GET " PORT " /", 0);

@@ -369,6 +369,27 @@ BOTH(a_tunnel_half_closed_by_us_goes_on)
     finish();
 }
 
+/* Nobody wants what the client still says: it is thrown away, and the client
+ * that leaves is seen. */
+BOTH(a_tunnel_that_is_closed_after_our_end_waits_for_nobody)
+{
+    tunnel(with_tls);
+    stream_pause(r.desks[0].stream, PAUSE_FULL);
+    raw_send(&c, STR("up"));
+    say("down");
+    stream_say_end(r.desks[0].stream);
+    RIG_UNTIL(&r, &c, c.end != SEEN_OPEN);
+    stream_close_after(r.desks[0].stream);
+    RIG_UNTIL(&r, NULL, r.desks[0].done);
+    cr_expect(is_clean());
+    cr_expect(raw_has(&c, "down"));
+    cr_expect(!buf_len(&r.desks[0].body));
+    cr_expect_eq(server_connections(r.server), 1);
+    raw_close(&c);
+    RIG_UNTIL(&r, NULL, server_connections(r.server) == 0);
+    finish();
+}
+
 BOTH(a_tunnel_is_cut_by_rst)
 {
     tunnel(with_tls);

@@ -268,6 +268,8 @@ static int read_target(const struct arguments *a, const struct site *s,
         return complain("--sandbox and --port are needed", NULL);
     if (a->mitos && beyond_mitos(a))
         return complain("--mitos cannot be told", beyond_mitos(a));
+    if (a->mitos && !preview_host_stands(str_of(a->sandbox)))
+        return complain("--mitos has no host for", a->sandbox);
     if (!str_u64(str_of(a->port), 65535, &port) ||
         !link_port_ok((unsigned)port))
         return complain("not a port that links are for", a->port);

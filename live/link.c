@@ -236,6 +236,8 @@ static void make(struct link_job *k, const struct sandbox *s)
     struct change change = {.kind = CHANGE_PUT_LINK, .link = &k->link};
     enum err err = E_UNIMPLEMENTED;
 
+    /* That form's host is the id alone. */
+    k->mitos = k->mitos && preview_host_stands(s->id);
     if (!link_port_ok(k->link.port))
         err = E_BAD_PORT;
     else if (conf_previews(k->job.live->conf))

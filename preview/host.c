@@ -92,6 +92,14 @@ static enum err read_label(struct str label, struct preview_host *out)
     return E_OK;
 }
 
+bool preview_host_stands(struct str sandbox)
+{
+    struct preview_host named = {0};
+
+    return read_label(sandbox, &named) == E_OK && named.port == 0 &&
+           str_eq(named.sandbox, sandbox);
+}
+
 enum err preview_host_find(const struct conf_preview *conf, struct str host,
                            struct preview_host *out)
 {

@@ -34,6 +34,10 @@ MUST_USE enum err preview_host_find(const struct conf_preview *conf,
 /* Is it the preview domain, below it, or mapped?  Whatever it names. */
 bool preview_host_ours(const struct conf_preview *conf, struct str host);
 
+/* Does <sandbox>.<domain> name that sandbox?  Not of an id that begins like a
+ * port, is reserved, or looks like a link's. */
+bool preview_host_stands(struct str sandbox);
+
 /*
  * Append the URL of a link: https://<host>[:port]/?token=<token>; the path is
  * the link's prefix where it has one.

@@ -244,6 +244,7 @@ static const struct {
     {"mint --sandbox ia --port 80 --mitos --uses 1", 2},
     {"mint --sandbox ia --port 80 --mitos --no-websocket", 2},
     {"mint --sandbox ia --port 80 --mitos --opaque", 2},
+    {"mint --sandbox 80-a --port 80 --mitos", 2},
     {"mint --sandbox ib --port 80", 1},
     {"show", 2},
     {"show sgl1_AAAA", 1},

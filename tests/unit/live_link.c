@@ -177,6 +177,24 @@ Test(live_link, of_the_sandbox_servers_form_is_not_recorded)
     cr_expect_eq(t.count, 0);
 }
 
+/* 3000-app.p.example is port 3000 of app. */
+Test(live_link, is_of_our_form_where_the_id_cannot_stand_alone)
+{
+    struct link link = {.port = 80};
+    struct want_job want = {.kind = JOB_LINK_CREATE,
+                            .id = STR("3000-app"),
+                            .link = &link,
+                            .mitos = true};
+    struct told t;
+
+    link_scopes_all(&link.scopes);
+    rig_put("3000-app", SANDBOX_RUNNING, 1000);
+    cr_assert_eq(ask("red", &t, &want), E_OK);
+    cr_expect(str_starts(str_of(t.url),
+                         STR("https://80-3000-app.p.example/?token=sgl1_")),
+              "%s", t.url);
+}
+
 Test(live_link, is_for_a_running_sandbox_of_the_team)
 {
     struct link link = {.port = 3000};

@@ -289,6 +289,7 @@ void rig_put(const char *id, enum sandbox_state state, int64_t end_in_ms)
                           .backend_template = STR("t"),
                           .metadata = STR("{}"),
                           .envs = STR("{}"),
+                          .native = !sandbox_id_ok(str_of(id)),
                           .life = 7,
                           .started_ms = clock_wall_ms() - 1000,
                           .end_ms = clock_wall_ms() + end_in_ms};

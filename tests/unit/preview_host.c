@@ -46,6 +46,22 @@ static const struct {
     {"", E_MISDIRECTED, NULL, NULL, 0},
 };
 
+Test(preview_host, knows_what_can_stand_alone)
+{
+    static const struct {
+        const char *id;
+        bool stands;
+    } rows[] = {{"i0abc", true},    {"sandbox-1", true}, {"3000", true},
+                {"x-3000", true},   {"3000-app", false}, {"0-x", false},
+                {"49983-x", false}, {"www", false},      {"sandbox", false},
+                {LINK_ID, false},   {"Caps", false},     {"a_b", false},
+                {"", false}};
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+        cr_expect_eq(preview_host_stands(str_of(rows[i].id)), rows[i].stands,
+                     "%s", rows[i].id);
+}
+
 Test(preview_host, names_a_sandbox_a_port_or_a_link)
 {
     for (size_t i = 0; i < sizeof(host_rows) / sizeof(*host_rows); i++) {

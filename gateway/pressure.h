@@ -20,7 +20,7 @@ struct pressure {
     int64_t max_bytes; /* 0: there is no limit */
     int64_t used_bytes;
     enum pressure_level level;
-    int64_t trimmed_ms; /* when free memory was last given back */
+    int64_t trim_ms; /* when free memory may be given back again */
     /* After each look while it is not EASY, and once when it is again. */
     void (*on_level)(void *arg, enum pressure_level level);
     void *arg; /* borrowed */

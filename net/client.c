@@ -382,7 +382,8 @@ static void on_eof(struct call *c)
     }
 }
 
-static enum io_got read_once(struct call *c)
+/* How many bytes came; 0: none, now or any more. */
+static size_t read_once(struct call *c)
 {
     struct io *io = &c->up->io;
     size_t n = 0;
@@ -397,7 +398,23 @@ static enum io_got read_once(struct call *c)
         on_eof(c);
     else if (got == IO_LOST)
         lose(c, E_CUT);
-    return got;
+    return n;
+}
+
+static bool wants_bytes(const struct call *c)
+{
+    return c->state == CALL_HEAD || (wants_body(c) && !buf_len(&c->up->in));
+}
+
+static void on_readable(struct call *c)
+{
+    const struct up *up = c->up;
+    unsigned reads = 0;
+
+    /* A read that filled its room has left more. */
+    while (read_once(c) == TURN_READ_BYTES && ++reads < TURN_READS &&
+           c->up == up && wants_bytes(c))
+        ;
 }
 
 /* Writing failed; what came before that is still to be heard: a refusal of a
@@ -411,7 +428,7 @@ static void rescue(struct call *c)
     for (int i = 0; more && !c->pauses && i < RESCUE_READS; i++) {
         more = buf_len(&up->in) && feed_kept(c);
         if (c->up == up && !c->pauses)
-            more = read_once(c) == IO_GOT || more;
+            more = read_once(c) || more;
         more = more && c->up == up;
     }
     if (c->up == up && !(more && c->pauses && c->state == CALL_TUNNEL))
@@ -419,11 +436,6 @@ static void rescue(struct call *c)
 }
 
 /* ---- steps ---- */
-
-static bool wants_bytes(const struct call *c)
-{
-    return c->state == CALL_HEAD || (wants_body(c) && !buf_len(&c->up->in));
-}
 
 static void step(struct call *c)
 {
@@ -501,7 +513,7 @@ static void on_up(void *user, unsigned what)
         fail(c,
              c->state == CALL_CONNECT ? E_BACKEND_DOWN : E_UPSTREAM_DEADLINE);
     else if (what & IO_READABLE || (c->up->io.reads && io_holds(&c->up->io)))
-        read_once(c);
+        on_readable(c);
     if (c->up)
         step(c);
 }
@@ -583,7 +595,7 @@ bool call_say(struct call *c, struct str piece)
         io_say_framed(&c->up->io, str_from(size, h1_write_size(size, piece.n)),
                       piece, STR("\r\n"));
     } else {
-        io_say(&c->up->io, piece);
+        io_say_on(&c->up->io, piece, c->left > 0 ? (uint64_t)c->left : 0);
     }
     c->full = buf_len(&c->up->io.out) > 0;
     return !c->full;

@@ -111,7 +111,7 @@ static bool say(struct stream *s, struct str piece)
     } else {
         if (hs->left >= 0)
             hs->left -= (int64_t)piece.n;
-        io_say(hs->io, piece);
+        io_say_on(hs->io, piece, hs->left > 0 ? (uint64_t)hs->left : 0);
     }
     hs->full = buf_len(&hs->io->out) > 0;
     return !hs->full;

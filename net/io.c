@@ -22,6 +22,8 @@
 /* Chunks up to that size wait for the end of the event: the sandbox server's
  * frames of output are 43 KiB at most, and one read brings one or two. */
 #define GATHER_BYTES ((size_t)44 << 10)
+/* Pieces of that size are part of a bulk. */
+#define BULK_BYTES ((size_t)16 << 10)
 /* Most that waits for a socket; far above the high mark, because a whole
  * answer may be said at once. */
 #define OUT_MAX_BYTES ((size_t)256 << 20)
@@ -210,9 +212,9 @@ void io_send(struct io *io, const struct iovec *v, int count)
     size_t sent = 0;
 
     if (buf_len(&io->out) == 0) {
-        ssize_t n = count == 1
-                        ? send(io->fd, v->iov_base, v->iov_len, MSG_NOSIGNAL)
-                        : sendmsg(io->fd, &message, MSG_NOSIGNAL);
+        int how = MSG_NOSIGNAL | (io->more ? MSG_MORE : 0);
+        ssize_t n = count == 1 ? send(io->fd, v->iov_base, v->iov_len, how)
+                               : sendmsg(io->fd, &message, how);
 
         if (n < 0 && errno != EAGAIN && errno != EINTR) {
             io_fail(io);
@@ -345,6 +347,13 @@ void io_say_framed(struct io *io, struct str before, struct str bytes,
 void io_say(struct io *io, struct str bytes)
 {
     io_say_framed(io, STR(""), bytes, STR(""));
+}
+
+void io_say_on(struct io *io, struct str bytes, uint64_t left_bytes)
+{
+    io->more = bytes.n >= BULK_BYTES && left_bytes >= BULK_BYTES;
+    io_say(io, bytes);
+    io->more = false;
 }
 
 size_t io_pending(const struct io *io)

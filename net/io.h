@@ -73,6 +73,7 @@ struct io {
     int fd;               /* -1 when closed */
     bool reads;           /* reading is wanted */
     bool failed;          /* broken: nothing more will be written or read */
+    bool more : 1;        /* what is written now is not the end of it */
     bool dry : 1;         /* TLS: nothing more without the socket */
     bool drained : 1;     /* TLS: the socket had less than was asked for */
     enum io_got held : 8; /* TLS: an end that is told by the next read */
@@ -108,6 +109,12 @@ void io_grew(struct io *io, size_t n);
 
 /* Write; borrowed for the call, all of it is taken. */
 void io_say(struct io *io, struct str bytes);
+
+/* The same for a piece of what has left_bytes to follow it.  In a bulk the
+ * kernel may keep a part of a packet back until the next piece fills it, or
+ * something is acknowledged, or for 200 ms: fewer packets, and fewer times
+ * that somebody is woken. */
+void io_say_on(struct io *io, struct str bytes, uint64_t left_bytes);
 
 /* The same with a line before and one behind it. */
 void io_say_framed(struct io *io, struct str before, struct str bytes,

@@ -18,6 +18,7 @@ struct post {
 };
 
 #define TURN_READ_BYTES 65536  /* one read from a socket */
+#define TURN_READS 4           /* of one socket in one event */
 #define TURN_CORK_BYTES 114688 /* one head of an upstream and more */
 #define TURN_SEAL_BYTES 81920  /* a piece of 64 KiB as TLS records */
 #define TURN_ROWS 256          /* fields of one head */

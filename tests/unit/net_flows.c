@@ -229,6 +229,24 @@ Test(flows, little_is_absorbed_for_a_stalled_upstream)
     finish();
 }
 
+/* Pieces of a bulk that stops in its midst: what the kernel keeps back for
+ * the next one comes without it. */
+Test(flows, what_came_arrives_though_nothing_follows)
+{
+    const uint64_t came = 100000;
+    uint64_t sent = 0, got = 0;
+
+    begin("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    raw_send(&up, STR("HTTP/1.1 200 OK\r\nContent-Length: 268435456\r\n\r\n"));
+    RIG_UNTIL(&r, &client, raw_has(&client, "\r\n\r\n"));
+    while (sent < came) {
+        sent += push(up.fd, came - sent);
+        rig_turn(&r, NULL);
+    }
+    RIG_UNTIL(&r, NULL, (got += pull(client.fd)) == came);
+    finish();
+}
+
 Test(flows, a_chunked_answer_arrives_whole)
 {
     static const char chunk[] = "a\r\n0123456789\r\n";

@@ -321,7 +321,7 @@ static enum err sign(const struct arguments *a, const struct site *s,
     }
     random_bytes(random, sizeof(random));
     link_id_make(random, link->id);
-    link->opaque = a->opaque;
+    link->opaque = a->opaque || !sandbox_fits_host(str_of(link->sandbox));
     return preview_token_mint(&s->conf->preview, link, token);
 }
 

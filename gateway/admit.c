@@ -44,11 +44,17 @@ static bool wants_key(const struct exchange *x)
     return x->row && x->row->credential == CREDENTIAL_KEY;
 }
 
-/* The id of a control plane's path; absent when it names none.  {id} is
- * always the first parameter. */
+/* Does the path of the row name a sandbox of either kind, by its whole id? */
+static bool takes_any_id(const struct exchange *x)
+{
+    return x->row && strstr(x->row->path, "/{sandbox}");
+}
+
+/* The id of a control plane's path; absent when it names none.  It is always
+ * the first parameter. */
 static struct str path_id(const struct exchange *x)
 {
-    if (!x->row || !strstr(x->row->path, "/{id}"))
+    if (!takes_any_id(x) && !(x->row && strstr(x->row->path, "/{id}")))
         return STR_NONE;
     return x->params[0];
 }
@@ -84,6 +90,7 @@ static enum found lookup_key(struct exchange *x, struct str id)
 {
     unsigned char hash[KEY_HASH_BYTES];
     struct str key = given_key(x);
+    enum found found;
 
     x->key_found = ABSENT;
     if (wants_key(x) && auth_key_ok(key)) {
@@ -94,7 +101,11 @@ static enum found lookup_key(struct exchange *x, struct str id)
     }
     if (x->key_found != FOUND || !id.p)
         return FOUND;
-    return admit_find(x, id) == UNKNOWN ? UNKNOWN : FOUND;
+    found = admit_find(x, id);
+    /* Old SDKs put -<client> behind the ids of E2B's kind. */
+    if (found == ABSENT && takes_any_id(x))
+        found = admit_find(x, str_from(id.p, str_find(id, '-')));
+    return found == UNKNOWN ? UNKNOWN : FOUND;
 }
 
 enum found admit_lookup(struct exchange *x)

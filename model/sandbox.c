@@ -90,6 +90,14 @@ bool sandbox_native_id_ok(struct str id)
     return true;
 }
 
+bool sandbox_fits_host(struct str id)
+{
+    for (size_t i = 0; i < id.n; i++)
+        if (id.p[i] == '_' || (id.p[i] >= 'A' && id.p[i] <= 'Z'))
+            return false;
+    return id.n <= SANDBOX_ID_MAX && id.n && id.p[id.n - 1] != '-';
+}
+
 #define PORT_WORD "${PORT}"
 
 /* Letters, digits, and what else a host name or an address in brackets may

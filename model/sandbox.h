@@ -71,6 +71,9 @@ bool sandbox_id_ok(struct str id);
 /* ^[a-zA-Z0-9][a-zA-Z0-9_-]{0,63}$ */
 bool sandbox_native_id_ok(struct str id);
 
+/* Can the id stand in the label of a host, behind a port and a dash? */
+bool sandbox_fits_host(struct str id);
+
 /* Longest mask_host, with its ${PORT}. */
 #define SANDBOX_MASK_MAX 253
 #define SANDBOX_HTTPS_PORTS_MAX 32

@@ -1,5 +1,5 @@
 /* link.c - signed links to ports of a sandbox: POST, GET and DELETE of
- * /sandboxes/{id}/links.  A token is told once, when it is made. */
+ * /sandboxes/{sandbox}/links.  A token is told once, when it is made. */
 #include <inttypes.h>
 
 #include "base/clock.h"
@@ -122,6 +122,7 @@ static void order(struct op *op, struct str text, struct want *w)
         api_read_seconds(op, body, &ttl, &seconds, w) &&
         read_scopes(op, body, link, w) &&
         api_read_bool(op, body, "opaque", false, &link->opaque, w)) {
+        link->opaque = link->opaque || !sandbox_fits_host(op->in.sandbox->id);
         want_job(op, JOB_LINK_CREATE, link, w);
         w->job.timeout_s = seconds;
     }

@@ -177,15 +177,6 @@ struct preview {
     struct link link;
 };
 
-/* Can the id stand in a host name, behind a port? */
-static bool fits_host(struct str id)
-{
-    for (size_t i = 0; i < id.n; i++)
-        if (id.p[i] == '_' || (id.p[i] >= 'A' && id.p[i] <= 'Z'))
-            return false;
-    return id.n <= SANDBOX_ID_MAX && id.n && id.p[id.n - 1] != '-';
-}
-
 static void order_link(struct op *op, struct str text, struct want *want)
 {
     const struct conf_preview *conf = &op->in.conf->preview;
@@ -207,7 +198,7 @@ static void order_link(struct op *op, struct str text, struct want *want)
         return;
     }
     p->link.port = (unsigned)p->body.port;
-    p->link.opaque = !fits_host(p->body.sandbox);
+    p->link.opaque = !sandbox_fits_host(p->body.sandbox);
     link_scopes_all(&p->link.scopes);
     want->kind = WANT_JOB;
     want->job.kind = JOB_LINK_CREATE;

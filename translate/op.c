@@ -190,6 +190,9 @@ MUST_USE static enum err take_params(const struct op_row *row, struct match *m,
         if (row->class == CLASS_API && str_eq(want, STR("{id}")) &&
             strip_suffix(&m->params[i]) != E_OK)
             return E_BAD_SANDBOX_ID;
+        if (str_eq(want, STR("{sandbox}")) &&
+            !sandbox_native_id_ok(m->params[i]))
+            return E_BAD_SANDBOX_ID;
         params[i] = m->params[i];
         i++;
     }

@@ -408,6 +408,13 @@ def a_host_that_opens():
                 time.sleep(0.1)
             equal(answer.text, "opened\n")
             equal(httpx.get(url.split("?")[0] + "page").status_code, 401)
+            links = f"/sandboxes/{mine.id}/links"
+            link = ask("POST", links, headers={"X-API-Key": KEY, "Content-Type": "application/json"}, body='{"port":8000}')
+            equal(link.status, 201)
+            url = link.json()["url"]
+            equal(web.get(url.replace("/?", "/page?")).text, "opened\n")
+            equal(ask("DELETE", f"{links}/{link.json()['linkId']}", headers={"X-API-Key": KEY}).status, 204)
+            equal(web.get(url.replace("/?", "/page?")).status_code, 401)
         true(web.get(url).status_code in (401, 404, 502), "it ends with the sandbox")
     raises(NotFoundError, DirectSandbox(name(), "base", "", BASE, 0, KEY).get_host, 80)
 

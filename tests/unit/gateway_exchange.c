@@ -416,6 +416,29 @@ Test(exchange, gives_an_operation_only_what_the_team_owns)
     cr_expect_str_eq(fake_said(), HI);
 }
 
+/* A native client's id may have dashes; old SDKs put one behind another. */
+Test(exchange, looks_for_a_whole_id_before_one_with_a_suffix)
+{
+    static const char *const ids[] = {FAKE_ID, FAKE_ID "-6532622b"};
+
+    want_credential(CREDENTIAL_KEY);
+    fake.row.path = "/sandboxes/{sandbox}/links";
+    for (size_t i = 0; i < COUNT(ids); i++) {
+        char text[300];
+
+        snprintf(text, sizeof(text),
+                 "GET " API " /sandboxes/%s/links\nX-API-Key: " FAKE_KEY,
+                 ids[i]);
+        fake.done_at_once = false;
+        fake_request(text, 0);
+        cr_expect_eq(
+            LIST_OF(fake.worker.open.next, struct exchange, link)->record,
+            fake.sandbox, "%s", ids[i]);
+        fake_done();
+        fake_turn();
+    }
+}
+
 Test(exchange, takes_a_harmless_request_id_only)
 {
     want_credential(CREDENTIAL_KEY);

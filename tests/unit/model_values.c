@@ -88,6 +88,20 @@ Test(sandbox, native_ids_may_have_capitals_dashes_and_underscores)
                      i);
 }
 
+Test(sandbox, ids_of_small_letters_digits_and_dashes_fit_a_host)
+{
+    static const struct {
+        const char *id;
+        bool fits;
+    } rows[] = {{"i0", true},  {"sandbox-1", true}, {"3000-a", true},
+                {"a-", false}, {"a_b", false},      {"Caps", false},
+                {"", false}};
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        cr_expect_eq(sandbox_fits_host(str_of(rows[i].id)), rows[i].fits, "%s",
+                     rows[i].id);
+}
+
 Test(sandbox, ids_are_made_of_random_bytes)
 {
     unsigned char random[20] = {0, 35, 36, 255};

@@ -129,6 +129,20 @@ Test(link, reads_every_field_and_names_the_wrong_one)
     }
 }
 
+/* 80-Sandbox_1.p.example is no host. */
+Test(link, is_opaque_where_the_id_cannot_stand_in_a_host)
+{
+    struct stage s;
+
+    open_at(&s, METHOD_POST, "/sandboxes/Sandbox_1/links");
+    stage_have(&s);
+    s.sandbox.id = STR("Sandbox_1");
+    stage_send(&s, "{\"port\":80}");
+    cr_expect_str_eq(stage_line(&s),
+                     "job link create Sandbox_1 port 80 3600 s opaque");
+    stage_close(&s);
+}
+
 Test(link, tells_the_url_once_and_when_it_ends)
 {
     static const struct link link = {.id = ONE, .expires_s = 1800003600};

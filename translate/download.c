@@ -11,10 +11,10 @@
 
 static const char look[] =
     "absolute \"$1\"\n"
-    "i=$(stat -L -c '%s %Y' -- \"$p\" 2>/dev/null) || {\n"
-    "  why stat -L -- \"$p\" && fail gone\n"
-    "  fail stat \"$p\" \"$e\"\n"
-    "}\n"
+    /* It may come to be between the two looks. */
+    "until i=$(stat -L -c '%s %Y' -- \"$p\" 2>/dev/null); do\n"
+    "  why stat -L -- \"$p\" || fail stat \"$p\" \"$e\"\n"
+    "done\n"
     "[ -d \"$p\" ] && fail dir \"$p\"\n"
     "[ -f \"$p\" ] || fail special \"$p\"\n"
     "say ok \"$p\" \"${i% *}\" \"${i#* }\"\n";

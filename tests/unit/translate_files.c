@@ -1,6 +1,7 @@
 /* GET and POST /files against a sandbox server made of this machine: the
  * scripts really run, ReadFile and WriteFile are plain files. */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -400,6 +401,29 @@ Test(files, gives_a_file)
         "unknown user ");
     cr_expect(strncmp(ask(&p, METHOD_GET, "?path=a&path=b", NULL, STR_NONE, 1),
                       "400 Invalid format for parameter path", 37) == 0);
+    close_dir(&p);
+}
+
+/* A file that comes and goes while it is looked at is no lack of memory. */
+Test(files, tells_a_file_that_comes_and_goes)
+{
+    struct play p;
+    char path[128];
+    pid_t pid;
+
+    open_dir(&p);
+    snprintf(path, sizeof(path), "%s/now", p.dir);
+    pid = fork();
+    while (pid == 0) {
+        close(open(path, O_CREAT | O_WRONLY, 0600));
+        unlink(path);
+    }
+    for (int i = 0; i < 60; i++) {
+        GET("%s/now");
+        cr_expect(!strstr(p.line, "NOMEM"), "%s", p.line);
+    }
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
     close_dir(&p);
 }
 

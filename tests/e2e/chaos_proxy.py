@@ -42,7 +42,7 @@ class Plan:
 
     def harmless(self):
         """Only time is lost."""
-        return not self.kinds() - {"stall"}
+        return not self.kinds() - {"stall", "nothing"}
 
     def spoils(self, way=None):
         """Bytes come that nobody sent."""
@@ -230,6 +230,8 @@ class Proxy:
             way, todo, at = link.plan.ways[name], link.todo[name], link.seen[name]
             if todo and todo[0][0] <= at:
                 _, what, argument = todo.pop(0)
+                if what == "nothing":
+                    continue
                 if what == "stall":
                     await asyncio.sleep(argument)
                 elif what == "hang":

@@ -6,13 +6,12 @@
 #include "net/h1_conn.h"
 
 #include <assert.h>
-#include <stdio.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "net/h1_head.h"
+#include "net/h1_refuse.h"
 #include "net/h1_stream.h"
-#include "net/h1_write.h"
 #include "net/io_tls.h"
 #include "net/kept.h"
 #include "net/peers.h"
@@ -23,6 +22,9 @@
 #define HELLO_MS 10000
 #define DRAIN_MS 1000
 #define DRAIN_BYTES 65536
+
+/* More than the kernel holds for us (server.c). */
+#define HEAR_READS 8
 
 struct conn {
     unsigned magic;
@@ -133,45 +135,13 @@ static void lose(struct conn *c, enum err why)
 
 /* ---- refusals ---- */
 
-/* The field that a refusal of that status must have beside the usual ones. */
-static struct field demanded(int status)
-{
-    if (status == 405)
-        return (struct field){
-            STR("Allow"), STR("GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS")};
-    if (status == 426)
-        return (struct field){STR("Sec-WebSocket-Version"), STR("13")};
-    return (struct field){STR("Retry-After"), STR("1")};
-}
-
-static void say_refusal(struct conn *c, int status)
-{
-    bool more = status == 405 || status == 426 || status == 503;
-    struct field rows[] = {{STR("Content-Type"), STR("application/json")},
-                           {STR("Cache-Control"), STR("no-store")},
-                           demanded(status)};
-    char text[128];
-    struct answer_head head = {.status = status,
-                               .fields = {rows, more ? 3u : 2u, 3}};
-    struct h1_answer_extra extra = {.date = h1_stream_date(c->io.loop)};
-    struct str reason = h1_reason(status);
-    char *room;
-
-    snprintf(text, sizeof(text), "{\"code\":%d,\"message\":\"%.*s\"}", status,
-             STR_FMT(reason));
-    head.length = (int64_t)strlen(text);
-    room = io_room(&c->io, h1_answer_bound(&head));
-    io_grew(&c->io, h1_write_answer(room, &head, &extra));
-    io_say(&c->io, str_of(text));
-}
-
 /* What was read is refused: one answer, and nothing more is parsed. */
 static void refuse(struct conn *c, enum err why)
 {
     int status = h1_status(why);
     struct server *server = c->server;
 
-    say_refusal(c, status);
+    h1_refuse(&c->io, status);
     kept_clear(&c->kept);
     enter(c, CONN_SAYING);
     server->on_refused(server->arg, str_of(c->peer), status, why);
@@ -188,7 +158,7 @@ static void refuse_body(struct conn *c, enum err why)
         return;
     }
     who = end_stream(c);
-    say_refusal(c, h1_status(why));
+    h1_refuse(&c->io, h1_status(why));
     kept_clear(&c->kept);
     enter(c, CONN_SAYING);
     if (who.events)
@@ -377,6 +347,25 @@ static void on_readable(struct conn *c)
             c->stream->s.heard_ms = c->since_ms = clock_ms();
         take(c, str_from(p, n));
     }
+}
+
+/* Writing failed.  What a tunnel's client said before that is still heard; an
+ * end that follows is none (a socket tells of a reset once). */
+static void hear_out(struct conn *c)
+{
+    struct io *io = &c->io;
+    enum io_got got = IO_GOT;
+    size_t n;
+
+    for (int i = 0; i < HEAR_READS && got == IO_GOT && c->state == CONN_OPEN &&
+                    c->stream->tunnel && wants_body(c);
+         i++) {
+        got = io->ops->read(io, io->loop->read, TURN_READ_BYTES, &n);
+        if (got == IO_GOT)
+            take(c, str_from(io->loop->read, n));
+    }
+    if (c->state != CONN_DEAD)
+        lose(c, E_GONE_CLIENT);
 }
 
 static void shake_hands(struct conn *c)
@@ -569,7 +558,7 @@ static bool move(struct conn *c)
     if (c->state == CONN_DEAD)
         return false;
     if (c->io.failed) {
-        lose(c, E_GONE_CLIENT);
+        hear_out(c);
         return false;
     }
     switch (c->state) {

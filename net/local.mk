@@ -5,7 +5,7 @@ noinst_LIBRARIES += %D%/libnet.a %D%/libllhttp.a
 	%D%/tls_bio.h %D%/tls_bio.c %D%/tls_context.h %D%/tls.c %D%/io_tls.h \
 	%D%/io_tls.c %D%/h1_scan.h %D%/h1_scan.c %D%/h1_name.h %D%/h1_name.c \
 	%D%/h1_head.h %D%/h1_head.c %D%/h1_body.h %D%/h1_body.c \
-	%D%/h1_write.h %D%/h1_write.c %D%/proxy.h %D%/proxy.c %D%/arrive.h %D%/arrive.c %D%/peers.h %D%/peers.c %D%/serving.h %D%/stream.c \
+	%D%/h1_write.h %D%/h1_write.c %D%/h1_refuse.h %D%/h1_refuse.c %D%/proxy.h %D%/proxy.c %D%/arrive.h %D%/arrive.c %D%/peers.h %D%/peers.c %D%/serving.h %D%/stream.c \
 	%D%/kept.h %D%/kept.c %D%/h1_stream.h %D%/h1_stream.c %D%/h1_conn.h %D%/h1_conn.c \
 	%D%/tune.h %D%/tune.c %D%/server.c %D%/upstream.h %D%/upstream.c %D%/client.c
 

@@ -409,6 +409,19 @@ BOTH(a_tunnel_reset_by_the_client_is_gone)
     finish();
 }
 
+/* What it had said before our writing broke on its closed socket. */
+BOTH(the_last_words_of_a_tunnels_client_are_heard)
+{
+    tunnel(with_tls);
+    raw_send(&c, STR("last words"));
+    raw_reset(&c);
+    say("more");
+    RIG_UNTIL(&r, NULL, r.desks[0].gone);
+    cr_expect(str_eq(buf_str(&r.desks[0].body), STR("last words")));
+    cr_expect(!r.desks[0].ended);
+    finish();
+}
+
 BOTH(a_paused_tunnel_keeps_what_came_before_the_half_close)
 {
     tunnel(with_tls);

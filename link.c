@@ -306,7 +306,7 @@ static int read_times(const struct arguments *a, const struct site *s,
         return 2;
     }
     out->created_ms = clock_wall_ms();
-    out->expires_s = link_end_s(out->created_ms, ttl_s, p->ttl_max_s);
+    out->expires_s = out->created_ms / 1000 + ttl_s;
     return 0;
 }
 

@@ -205,8 +205,10 @@ static void fill(struct link_job *k, const struct sandbox *s)
         link_id_make(random, k->link.id);
         k->link.life = s->life;
     }
+    if (ttl_s > p->ttl_max_s)
+        ttl_s = p->ttl_max_s;
     k->link.created_ms = clock_wall_ms();
-    k->link.expires_s = link_end_s(k->link.created_ms, ttl_s, p->ttl_max_s);
+    k->link.expires_s = k->link.created_ms / 1000 + ttl_s;
     k->link.revoked_ms = 0;
     k->link.uses = 0;
 }

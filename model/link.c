@@ -229,14 +229,6 @@ bool link_id_ok(struct str id)
     return true;
 }
 
-int64_t link_end_s(int64_t created_ms, int64_t ttl_s, int64_t ttl_max_s)
-{
-    int64_t end_s = (created_ms + 999) / 1000 + ttl_s;
-    int64_t most_s = created_ms / 1000 + ttl_max_s;
-
-    return end_s < most_s ? end_s : most_s;
-}
-
 void link_id_make(const unsigned char random[LINK_ID_LENGTH - 1],
                   char out[LINK_ID_LENGTH + 1])
 {

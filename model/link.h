@@ -84,10 +84,6 @@ bool link_port_ok(unsigned port);
 /* ^l[a-z2-7]{25}$ */
 bool link_id_ok(struct str id);
 
-/* When a link ends that was made then and lives for so long: not a part of a
- * second early, nor behind what the longest life allows. */
-int64_t link_end_s(int64_t created_ms, int64_t ttl_s, int64_t ttl_max_s);
-
 /* Make a new id from random bytes. */
 void link_id_make(const unsigned char random[LINK_ID_LENGTH - 1],
                   char out[LINK_ID_LENGTH + 1]);

@@ -137,17 +137,6 @@ Test(preview_scope, knows_the_id_of_a_link)
 }
 
 /* What is written is read as the same. */
-Test(preview_scope, a_link_ends_no_part_of_a_second_early)
-{
-    cr_expect_eq(link_end_s(5000, 2, 60), 7);
-    cr_expect_eq(link_end_s(5001, 2, 60), 8);
-    cr_expect_eq(link_end_s(5999, 1, 60), 7);
-    cr_expect_eq(link_end_s(5999, 59, 60), 65);
-    cr_expect_eq(link_end_s(5999, 60, 60), 65,
-                 "the longest life is the longest");
-    cr_expect_eq(link_end_s(5999, 90, 60), 65);
-}
-
 Test(preview_scope, is_written_as_it_is_read)
 {
     static const char *const rows[] = {

@@ -12,7 +12,7 @@ TestSuite(live_crash, .init = rig_make, .fini = rig_remove);
 /* As kill -9: what the disk has now is what the next life finds. */
 static void crash(void)
 {
-    char command[256], image[80];
+    char command[512], image[80];
 
     snprintf(image, sizeof(image), "%s.image", rig.dir);
     /* Once more when a file of the store is renamed meanwhile. */

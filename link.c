@@ -310,6 +310,23 @@ static int read_times(const struct arguments *a, const struct site *s,
     return 0;
 }
 
+/* Would the token be taken for one that is revoked?  It does not say when it
+ * was made. */
+static int check_before(const struct arguments *a, const struct site *s,
+                        const struct link *link)
+{
+    int64_t before_ms;
+
+    if (!a->mitos ||
+        store_find_before(s->store, str_of(link->sandbox), &before_ms) != FOUND)
+        return 0;
+    if ((link->expires_s - s->conf->preview.ttl_max_s) * 1000 >= before_ms)
+        return 0;
+    return complain("links of the sandbox, or of an earlier one of its name, "
+                    "are revoked, which --mitos cannot be told apart from",
+                    a->sandbox);
+}
+
 static enum err sign(const struct arguments *a, const struct site *s,
                      struct link *link, struct buf *token)
 {
@@ -336,6 +353,8 @@ static int mint(const struct arguments *a, const struct site *s)
         status = read_times(a, s, &link);
     if (!status)
         status = read_scopes(a, &link.scopes);
+    if (!status)
+        status = check_before(a, s, &link);
     if (status)
         return status;
     buf_init(&token, PREVIEW_TOKEN_MAX);

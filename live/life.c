@@ -121,8 +121,12 @@ static void drop(struct life *f)
                             .condition = IF_STATE,
                             .if_state = SANDBOX_ENDING,
                             .if_life = f->record->life};
+    struct change all[2];
+    struct link before;
+    unsigned n =
+        link_drop_changes(f->job.live, f->record, &change, &before, all);
 
-    if (job_commit(&f->job, &change, 1, on_dropped))
+    if (job_commit(&f->job, all, n, on_dropped))
         on_dropped(f, E_STORE);
 }
 

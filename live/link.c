@@ -166,6 +166,25 @@ void link_clear(struct live *l)
         timer_clear(&l->shown_timer);
 }
 
+/* ---- the end of a sandbox ---- */
+
+unsigned link_drop_changes(const struct live *l, const struct sandbox *s,
+                           const struct change *drop, struct link *before,
+                           struct change out[2])
+{
+    unsigned n = 0;
+
+    if (s->native && l->conf->preview.mitos_secret_bytes &&
+        s->id.n < sizeof(before->sandbox)) {
+        *before = (struct link){.revoked_ms = clock_wall_ms()};
+        memcpy(before->sandbox, s->id.p, s->id.n);
+        out[n++] =
+            (struct change){.kind = CHANGE_REVOKE_LINKS_BEFORE, .link = before};
+    }
+    out[n++] = *drop;
+    return n;
+}
+
 /* ---- make ---- */
 
 static void on_made(void *arg, enum err err)
@@ -200,17 +219,21 @@ static void fill(struct link_job *k, const struct sandbox *s)
     unsigned char random[LINK_ID_LENGTH - 1];
     int64_t ttl_s = k->timeout_s ? k->timeout_s : p->ttl_default_s;
 
-    random_bytes(random, sizeof(random));
-    if (!k->mitos) {
-        link_id_make(random, k->link.id);
-        k->link.life = s->life;
-    }
     if (ttl_s > p->ttl_max_s)
         ttl_s = p->ttl_max_s;
     k->link.created_ms = clock_wall_ms();
     k->link.expires_s = k->link.created_ms / 1000 + ttl_s;
     k->link.revoked_ms = 0;
     k->link.uses = 0;
+    /* The sandbox server's form cannot be told from one that was made before
+     * all of its sandbox's were revoked, or for an earlier one of that id. */
+    k->mitos = k->mitos && live_link_ask(k->job.live, &k->link,
+                                         PREVIEW_QUERY) == PREVIEW_STANDS;
+    if (k->mitos)
+        return;
+    random_bytes(random, sizeof(random));
+    link_id_make(random, k->link.id);
+    k->link.life = s->life;
 }
 
 /* The URL, with its token. */
@@ -241,11 +264,13 @@ static void make(struct link_job *k, const struct sandbox *s)
     if (!link_port_ok(k->link.port))
         err = E_BAD_PORT;
     else if (conf_previews(k->job.live->conf))
-        err = k->mitos ? E_OK : check_quota(k->job.live, s->id);
-    if (!err) {
+        err = E_OK;
+    if (!err)
         fill(k, s);
+    if (!err && !k->mitos)
+        err = check_quota(k->job.live, s->id);
+    if (!err)
         err = sign(k);
-    }
     if (!err && k->mitos) {
         finish(k, E_OK);
         return;

@@ -22,6 +22,7 @@
 #include "live/expiry.h"
 #include "live/health.h"
 #include "live/intent.h"
+#include "live/link.h"
 #include "live/rest.h"
 #include "live/sandbox.h"
 
@@ -45,6 +46,7 @@ struct row {
     char id[65]; /* a back end's ids have at most 64 */
     uint64_t life;
     enum sandbox_state state;
+    bool native;
     bool orphan; /* no record: life and state mean nothing */
     bool listed;
     struct rest *rest;
@@ -152,15 +154,19 @@ static void on_dropped(void *arg, enum err err)
 
 static void drop(struct row *w)
 {
-    struct sandbox key = {.id = str_of(w->id), .life = w->life};
+    struct live *l = w->of->backend->live;
+    struct sandbox key = {
+        .id = str_of(w->id), .life = w->life, .native = w->native};
     struct change change = {.kind = CHANGE_DROP_SANDBOX,
                             .sandbox = &key,
                             .condition = IF_STATE,
                             .if_state = w->state,
                             .if_life = w->life};
+    struct change all[2];
+    struct link before;
+    unsigned n = link_drop_changes(l, &key, &change, &before, all);
 
-    if (commit_start(w->of->backend->live, &change, 1, on_dropped, w,
-                     &w->commit))
+    if (commit_start(l, all, n, on_dropped, w, &w->commit))
         row_done(w, false);
 }
 
@@ -310,6 +316,7 @@ MUST_USE static bool remember(struct reconcile *r)
         done = w != NULL;
         if (w) {
             w->life = all[i]->life;
+            w->native = all[i]->native;
             w->state = all[i]->state;
         }
     }

@@ -8,6 +8,8 @@
 #define EXPIRE_EVERY_MS (10 * 60 * 1000)
 /* So long a link is listed after its end. */
 #define LINK_KEPT_MS (60 * 60 * 1000)
+/* No link that was made before that time lives longer. */
+#define BEFORE_KEPT_MS (LINK_TTL_MAX_S * INT64_C(1000) + LINK_KEPT_MS)
 /* So many deletions a process may have missed before it must read all. */
 #define DROPPED_KEPT 10000
 
@@ -120,18 +122,11 @@ static enum err drop(struct file *f, enum sql_statement which,
  * they hear of that one. */
 static enum err drop_links(struct file *f, struct str sandbox)
 {
-    static const enum sql_statement all[] = {SQL_LINK_DROP_SANDBOX,
-                                             SQL_BEFORE_DROP_SANDBOX};
-    enum err err = E_OK;
+    sqlite3_stmt *t = store_sql_start(&f->sql, SQL_LINK_DROP_SANDBOX);
 
-    for (unsigned i = 0; i < 2 && err == E_OK; i++) {
-        sqlite3_stmt *t = store_sql_start(&f->sql, all[i]);
-
-        if (t)
-            store_sql_bind(t, 1, sandbox);
-        err = store_sql_step(&f->sql, t, NULL);
-    }
-    return err;
+    if (t)
+        store_sql_bind(t, 1, sandbox);
+    return store_sql_step(&f->sql, t, NULL);
 }
 
 /* A key stays what it was: an existing number and a hash that is or was there
@@ -334,9 +329,10 @@ static enum err forget_dropped(struct file *f)
 static enum err expire(struct file *f, struct batch *b, enum record_kind kind,
                        int64_t before_ms)
 {
-    static const enum sql_statement which[] = {[RECORD_IDEMPOTENCY] =
-                                                   SQL_IDEMPOTENCY_EXPIRE,
-                                               [RECORD_LINK] = SQL_LINK_EXPIRE};
+    static const enum sql_statement which[] = {
+        [RECORD_IDEMPOTENCY] = SQL_IDEMPOTENCY_EXPIRE,
+        [RECORD_LINK] = SQL_LINK_EXPIRE,
+        [RECORD_BEFORE] = SQL_BEFORE_EXPIRE};
     sqlite3_stmt *t = store_sql_start(&f->sql, which[kind]);
     struct record *r;
     enum err err;
@@ -367,6 +363,8 @@ enum err store_apply_age(struct file *f, struct batch *b, int64_t now_ms)
     err = expire(f, b, RECORD_IDEMPOTENCY, before_ms);
     if (err == E_OK)
         err = expire(f, b, RECORD_LINK, now_ms - LINK_KEPT_MS);
+    if (err == E_OK)
+        err = expire(f, b, RECORD_BEFORE, now_ms - BEFORE_KEPT_MS);
     f->expired_ms = now_ms;
     return err == E_OK ? forget_dropped(f) : err;
 }

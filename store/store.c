@@ -106,6 +106,8 @@ static void drop_expired(struct store *s, enum record_kind kind,
             at_ms = r->idempotency.at_ms;
         else if (r->what == RECORD_ROW && kind == RECORD_LINK)
             at_ms = r->linked.link->expires_s * 1000;
+        else if (r->what == RECORD_ROW && kind == RECORD_BEFORE)
+            at_ms = r->revoked_before_ms;
         if (at_ms < before_ms)
             drop_row(s, kind, r->name);
     }
@@ -128,7 +130,6 @@ static void drop_sandbox(struct store *s, struct str id)
         if (is_link_of(r, id))
             drop_row(s, RECORD_LINK, r->name);
     }
-    drop_row(s, RECORD_BEFORE, id);
     drop_row(s, RECORD_SANDBOX, id);
 }
 

@@ -48,7 +48,8 @@ enum change_kind {
     CHANGE_REVOKE_LINK, /* link->id, link->revoked_ms; E_CONFLICT when there
                          * is none; the first time stays */
     CHANGE_REVOKE_LINKS_BEFORE, /* link->sandbox: all made before
-                                 * link->revoked_ms; the latest time stays;
+                                 * link->revoked_ms; the latest time stays,
+                                 * longer than the sandbox and any such link;
                                  * E_CONFLICT when there is no such sandbox */
     CHANGE_USE_LINK             /* store_use_link()'s own */
 };

@@ -419,6 +419,24 @@ def a_host_that_opens():
     raises(NotFoundError, DirectSandbox(name(), "base", "", BASE, 0, KEY).get_host, 80)
 
 
+def an_old_link_does_not_open_the_next_of_an_id():
+    """An id is free after the kill, for another team too."""
+    if not os.environ.get("SANDGATE_PREVIEW_DOMAIN"):
+        return
+    chosen = name()
+    with created(id=chosen) as mine:
+        old = mine.get_host(8000)
+        equal(httpx.get(old, follow_redirects=True).status_code, 502)
+    with DirectSandbox.create("base", id=chosen, api_key=OTHER, base_url=BASE) as theirs:
+        theirs.exec("cd /tmp && echo opened > page && nohup python3 -m http.server 8000 --bind 127.0.0.1 >/dev/null 2>&1 &")
+        url, until, web = theirs.get_host(8000), time.monotonic() + 20, httpx.Client(follow_redirects=True, timeout=20)
+        while (answer := web.get(url.replace("/?", "/page?"))).status_code != 200:
+            true(time.monotonic() < until, answer)
+            time.sleep(0.1)
+        answer = httpx.get(old.replace("/?", "/page?"))
+        equal((answer.status_code, answer.json()["error_code"]), (401, "TOKEN_REVOKED"))
+
+
 def both_doors():
     box = made()
     try:
@@ -579,7 +597,8 @@ def a_socket_carries_much_both_ways():
 
 CHECKS = [the_shim, the_direct_sandbox, code, a_fork_is_a_copy, a_terminal, a_killed_terminal_takes_its_program_along,
           the_server, idempotency_as_the_server_has_it, nobody_elses_keys, ownership, carriers, errors,
-          the_answers_that_are_mended, ports_by_path, a_host_that_opens, both_doors, a_direct_host, a_kill_cuts_streams, streams_count,
+          the_answers_that_are_mended, ports_by_path, a_host_that_opens,
+          an_old_link_does_not_open_the_next_of_an_id, both_doors, a_direct_host, a_kill_cuts_streams, streams_count,
           a_slow_reader_holds_the_program, a_socket_carries_much_both_ways]
 for check in CHECKS:
     report.check(check.__name__.replace("_", " "), check)

@@ -177,6 +177,40 @@ Test(live_link, of_the_sandbox_servers_form_is_not_recorded)
     cr_expect_eq(t.count, 0);
 }
 
+/* An id that a client chose may be taken again, by another team even. */
+Test(live_link, of_the_sandbox_servers_form_does_not_open_the_next_of_an_id)
+{
+    struct link link = {.port = 3000}, old;
+    struct want_job want = {.kind = JOB_LINK_CREATE,
+                            .id = STR("my-app"),
+                            .link = &link,
+                            .mitos = true};
+    struct told t;
+    struct heard h;
+
+    link_scopes_all(&link.scopes);
+    fake_add(rig.fake, "my-app");
+    rig_put("my-app", SANDBOX_RUNNING, 1000000);
+    cr_assert_eq(ask("red", &t, &want), E_OK);
+    cr_assert_eq(preview_token_verify(&rig.conf.preview, token_of(&t),
+                                      clock_wall_ms() / 1000, &old),
+                 E_OK);
+    cr_expect_eq(live_link_ask(rig.live, &old, PREVIEW_QUERY), PREVIEW_STANDS);
+    rig_kill(&h, "my-app");
+    UNTIL(h.came);
+    job_leave(&h.waiter);
+    UNTIL(rig_record("my-app") == NULL);
+    rig_put("my-app", SANDBOX_RUNNING, 1000000);
+    cr_expect_eq(live_link_ask(rig.live, &old, PREVIEW_QUERY), PREVIEW_REVOKED);
+    /* A new one of that form could not be told from it. */
+    cr_assert_eq(ask("red", &t, &want), E_OK);
+    cr_expect(str_starts(str_of(t.url),
+                         STR("https://3000-my-app.p.example/?token=sgl1_")),
+              "%s", t.url);
+    cr_expect_eq(live_link_ask(rig.live, &t.link, PREVIEW_QUERY),
+                 PREVIEW_STANDS);
+}
+
 /* 3000-app.p.example is port 3000 of app. */
 Test(live_link, is_of_our_form_where_the_id_cannot_stand_alone)
 {

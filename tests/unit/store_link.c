@@ -376,13 +376,36 @@ Test(store_link, goes_with_the_record_of_its_sandbox_everywhere)
     place_look(other);
     cr_expect_eq(find(s, &l, &out), ABSENT);
     cr_expect_eq(find(other, &l, &out), ABSENT);
-    cr_expect_eq(store_find_before(other, STR("ia"), &ms), ABSENT);
+    /* Tokens without a record stay revoked: the id may be taken again. */
+    cr_expect_eq(store_find_before(s, STR("ia"), &ms), FOUND);
+    cr_expect_eq(store_find_before(other, STR("ia"), &ms), FOUND);
+    cr_expect_eq(ms, START_MS + 10);
     cr_expect_eq(find(s, &kept, &out), FOUND);
     cr_expect_eq(find(other, &kept, &out), FOUND);
     store_close(&s);
     store_close(&other);
     cr_expect_eq(place_number("SELECT count(*) FROM link"), 1);
-    cr_expect_eq(place_number("SELECT count(*) FROM link_before"), 0);
+    cr_expect_eq(place_number("SELECT count(*) FROM link_before"), 1);
+    place_check();
+}
+
+Test(store_link, forgets_a_time_before_when_no_link_can_be_older)
+{
+    struct link before = {.sandbox = "ia"}, l = make('a');
+    struct store *s = open_with_sandbox();
+    int64_t ms;
+
+    for (int64_t more = -1; more < 1; more++) {
+        before.revoked_ms =
+            START_MS - LINK_TTL_MAX_S * INT64_C(1000) - 3600000 + more;
+        cr_assert_eq(change(s, CHANGE_REVOKE_LINKS_BEFORE, &before), E_OK);
+        s = reopen(s);
+        cr_assert_eq(put(s, &l), E_OK); /* it looks at the first change */
+        cr_expect_eq(store_find_before(s, STR("ia"), &ms),
+                     more < 0 ? ABSENT : FOUND);
+        l.id[1]++;
+    }
+    store_close(&s);
     place_check();
 }
 

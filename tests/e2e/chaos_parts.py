@@ -143,6 +143,8 @@ class App:
             return self.download(sock, request, query)
         if url.path == "/ws":
             return self.echo(sock, file, request)
+        if url.path == "/last":
+            return self.last_words(sock, file, request, name)
         try:
             body = request.body(file)
             self.uploads.setdefault(name, []).append((len(body), hashlib.sha256(body).hexdigest()))
@@ -180,9 +182,19 @@ class App:
             sock.sendall(b"0\r\n\r\n")
         return not last
 
-    def echo(self, sock, file, request):
+    def switch(self, sock, request):
         accept = base64.b64encode(hashlib.sha1((request.headers["sec-websocket-key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest())
         sock.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n" % accept)
+
+    def last_words(self, sock, file, request, name):
+        """Hears one frame, says its own, and is gone with the rest unread."""
+        self.switch(sock, request)
+        frame_of(file)
+        sock.sendall(make_frame(2, known(name, 20000)) + make_frame(8, b"\x03\xf0"))
+        return False
+
+    def echo(self, sock, file, request):
+        self.switch(sock, request)
         kind = 0
         while kind != 8 and file.peek(1):
             kind, data = frame_of(file)
@@ -339,6 +351,10 @@ class Client:
             answer.whole = True
         elif "chunked" in answer.headers.get("transfer-encoding", ""):
             self.chunks(answer)
+        elif "content-length" not in answer.headers:
+            self.drain()
+            answer.body, self.data = self.data, b""
+            answer.whole = self.end in ("fin", "notify")
         else:
             size = int(answer.headers["content-length"])
             answer.body = self.take(size)

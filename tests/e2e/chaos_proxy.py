@@ -6,10 +6,12 @@ connections misbehave as well.  All of it is one thread with asyncio; the bytes
 that harm nobody are the same at both ends.
 """
 import asyncio
-import random
+import fcntl
 import socket
 import struct
+import termios
 import threading
+import time
 
 
 class Way:
@@ -195,10 +197,14 @@ class Proxy:
             way = link.plan.ways[name]
             if data and way.gather:
                 await asyncio.sleep(way.gather)
-                data += self.waiting(src)
+                try:
+                    data += self.waiting(src)
+                except OSError:
+                    link.broken = True
             if data and way.delay:
                 await asyncio.sleep(way.delay)
             if not data and link.broken:
+                await self.sent(dst)
                 raise Ended("rst")
             if not data:
                 dst.shutdown(socket.SHUT_WR)
@@ -218,7 +224,15 @@ class Proxy:
                 return
 
     @staticmethod
+    async def sent(sock):
+        """Until nothing waits in the kernel, where a reset would drop it."""
+        until = time.monotonic() + 2
+        while struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))[0] and time.monotonic() < until:
+            await asyncio.sleep(0.001)
+
+    @staticmethod
     def waiting(src):
+        """What more is here."""
         try:
             return src.recv(1 << 18)
         except BlockingIOError:

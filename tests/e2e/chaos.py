@@ -502,7 +502,8 @@ def run_lane(world, lane):
         except Exception as error:
             lane.failed = error
             lane.told = (f"CHAOS_SEED={SEED} CHAOS_ONLY='{lane.name} {number}': {'tls' if one.tls else 'plain'}; "
-                         f"front {getattr(one, 'front', None)}; back {getattr(one, 'back', None)}: {type(error).__name__}: {error}")
+                         f"front {getattr(one, 'front', None)}; back {getattr(one, 'back', None)}: {type(error).__name__}: {error}\n"
+                         f"the gateway said: {world.gateway.said()[-1000:]}")
             return
 
 

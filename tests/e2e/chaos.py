@@ -114,8 +114,11 @@ class World:
         return int(row[11]) + int(row[12])
 
     def end(self):
-        self.gateway.end()
-        shutil.rmtree(self.folder)
+        try:
+            self.gateway.end()
+        finally:
+            self.gateway.process.terminate()
+            shutil.rmtree(self.folder)
 
 
 class Round:

@@ -316,15 +316,15 @@ void io_say_framed(struct io *io, struct str before, struct str bytes,
 {
     struct loop *l = io->loop;
     struct iovec v[4];
+    size_t most = io->ssl ? TURN_READ_BYTES : GATHER_BYTES;
     int count = 0;
 
     if (io->fd < 0 || io->failed || !bytes.n)
         return;
-    /* Through TLS the parts of a frame would be records of their own.  Frames
-     * of one event go out together: a write wakes the other side, and costs
-     * more than the copy. */
-    if (bytes.n <= io->ops->copy_bytes ||
-        (before.n && (io->ssl || bytes.n <= GATHER_BYTES))) {
+    /* Through TLS the parts of a frame would be records of their own, which
+     * matters only where there are few.  Frames of one event go out together:
+     * a write wakes the other side, and costs more than the copy. */
+    if (bytes.n <= io->ops->copy_bytes || (before.n && bytes.n <= most)) {
         if (!copy(io, before) || !copy(io, bytes) || !copy(io, after))
             io_fail(io);
         else if (bytes.n > GATHER_BYTES)

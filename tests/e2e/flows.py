@@ -2,6 +2,7 @@
 
 Run in the environment that ./quickstart sh gives.
 """
+import base64
 import hashlib
 import json
 import os
@@ -123,6 +124,27 @@ def output_through_a_slow_reader():
     equal((got, last), (total, (2, b"{}")))
     true(watch.most < 8 * MIB, f"the worker grew by {watch.most} bytes")
     print(f"     200 MB of output: the worker grew by {watch.most // 1024} KiB at most")
+    api("DELETE", f"/sandboxes/{box['sandboxID']}")
+
+
+def commands_that_print_at_once():
+    """What waits for the start event goes out in one large piece."""
+    box, wrong = made(), []
+
+    def run():
+        for _ in range(12):
+            try:
+                found = frames(start(box, "head -c 3000000 /dev/zero | tr '\\0' x").body)
+                size = sum(len(base64.b64decode(told["event"]["data"]["stdout"])) for _, told in found if "data" in told.get("event", {}))
+                equal((size, found[-1]), (3000000, (2, {})))
+            except Exception as error:  # told below
+                wrong.append(repr(error))
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    equal(wrong, [])
     api("DELETE", f"/sandboxes/{box['sandboxID']}")
 
 
@@ -257,7 +279,7 @@ def many_subscribers_hear_one_process():
     api("DELETE", f"/sandboxes/{box['sandboxID']}")
 
 
-for test in (output_through_a_slow_reader, a_stalled_reader_stops_the_process, files_of_400_mib, a_kill_cuts_streams_and_is_known_first,
-             clients_that_leave_leave_nothing, slots_used_up_are_told, many_subscribers_hear_one_process):
+for test in (output_through_a_slow_reader, commands_that_print_at_once, a_stalled_reader_stops_the_process, files_of_400_mib,
+             a_kill_cuts_streams_and_is_known_first, clients_that_leave_leave_nothing, slots_used_up_are_told, many_subscribers_hear_one_process):
     report.check(test.__name__.replace("_", " "), test)
 report.end()

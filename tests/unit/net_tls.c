@@ -294,6 +294,11 @@ Test(tls, has_no_more_than_512_handshakes_under_way)
     close_all();
 }
 
+static void hold(struct desk *d)
+{
+    (void)d;
+}
+
 static bool resumes_after(SSL_SESSION *session, int64_t hours)
 {
     struct raw c;
@@ -412,6 +417,35 @@ Test(tls, survives_refused_allocations)
         cr_expect(err == E_OK || err == E_NOMEM || err == E_BAD_FIELD);
         tls_unref(&other);
     }
+    close_all();
+}
+
+/* However large a piece of an answer is, it arrives whole, in chunks. */
+Test(tls, takes_pieces_of_any_size)
+{
+    static const size_t sizes[] = {1,      16384,  45056,  65536,  65537,
+                                   114687, 114688, 114689, 350000, 5 << 20};
+    static char piece[5 << 20];
+    struct answer_head head = {.status = 200, .length = LENGTH_CHUNKED};
+    size_t least = 0;
+    struct raw c;
+
+    open_all(false);
+    r.on_end = hold;
+    cr_assert(raw_connect_tls(&c, &r, "api.test", NULL));
+    raw_send(&c, STR("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+    RIG_UNTIL(&r, &c, r.desks[0].ended);
+    memset(piece, 'x', sizeof(piece));
+    stream_say_head(r.desks[0].stream, &head);
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+        least += sizes[i];
+        stream_say(r.desks[0].stream, str_from(piece, sizes[i]));
+    }
+    stream_say_end(r.desks[0].stream);
+    RIG_UNTIL(&r, &c, raw_has(&c, "\r\n0\r\n\r\n"));
+    cr_expect_gt(buf_len(&c.got), least);
+    RIG_UNTIL(&r, &c, r.desks[0].done);
+    raw_close(&c);
     close_all();
 }
 

@@ -82,7 +82,7 @@ static const char style[] =
     "pre{margin:0 0 1rem;padding:.75rem 1rem;overflow-x:auto;"
     "background:var(--b);border:1px solid var(--l);border-radius:.5rem}"
     "code,dd{font-family:ui-monospace,Menlo,Consolas,monospace;"
-    "font-size:.9rem}"
+    "font-size:.9rem}code{white-space:nowrap}"
     "a{color:var(--a)}a:focus-visible{outline:2px solid var(--a);"
     "outline-offset:3px}"
     "dl{margin:1.5rem 0 0;padding:1rem 0 0;border-top:1px solid var(--l);"
@@ -135,10 +135,10 @@ static void put_hint(struct buf *out, unsigned port)
     buf_put(out, STR("<p>Start one in the sandbox, for example</p>\n"));
     buf_text(out, "<pre><code>python3 -m http.server %u</code></pre>\n",
              port ? port : 3000);
-    buf_put(out, STR("<p>A development server must listen on this very port; "
-                     "on 127.0.0.1 or 0.0.0.0, both are reached. What listens "
-                     "on ::1 alone is not, as some do that are told "
-                     "<code>localhost</code>: Vite wants "
+    buf_put(out, STR("<p>A development server must listen on this very port, "
+                     "on 127.0.0.1 or 0.0.0.0. One that listens on "
+                     "<code>localhost</code> may have taken ::1 alone, which "
+                     "is not reached: start Vite with "
                      "<code>--host</code>.</p>\n"));
 }
 

@@ -11,6 +11,7 @@
 #include "gateway/answer.h"
 #include "gateway/exchange.h"
 #include "gateway/forwarded.h"
+#include "gateway/orphan.h"
 #include "gateway/worker.h"
 
 #define MAGIC 0x58434847u /* "XCHG" */
@@ -489,35 +490,7 @@ static void name_request(struct exchange *x)
     put_hex(x->id + 8, x->worker->count);
 }
 
-/* A stream that nobody could take: its end is all that matters. */
-static void on_orphan_piece(void *arg, struct str piece)
-{
-    (void)arg;
-    (void)piece;
-}
-
-static void on_orphan_end(void *arg)
-{
-    (void)arg;
-}
-
-static void on_orphan_done(void *arg)
-{
-    struct stream *s = arg;
-
-    stream_free(&s);
-}
-
-static void on_orphan_gone(void *arg, enum err why)
-{
-    (void)why;
-    on_orphan_done(arg);
-}
-
-static const struct stream_events orphan_events = {
-    on_orphan_piece, on_orphan_end, on_orphan_gone, on_orphan_end,
-    on_orphan_done};
-
+/* A stream that nobody could take. */
 static void refuse(struct stream *s)
 {
     struct field rows[] = {
@@ -527,7 +500,7 @@ static void refuse(struct stream *s)
     };
     struct answer_head head = {.status = 503, .fields = {rows, 3, 3}};
 
-    stream_own(s, &orphan_events, s);
+    orphan_own(s);
     stream_close_after(s);
     stream_say_all(s, &head,
                    STR("{\"code\":503,\"message\":\"The gateway has no "

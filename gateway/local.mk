@@ -13,6 +13,7 @@ noinst_LIBRARIES += %D%/libgateway.a
 	%D%/gateway.c \
 	%D%/hygiene.h %D%/hygiene.c \
 	%D%/metrics.h %D%/metrics.c \
+	%D%/orphan.h %D%/orphan.c \
 	%D%/preview_fields.h %D%/preview_fields.c \
 	%D%/preview_gate.h %D%/preview_gate.c \
 	%D%/pressure.h %D%/pressure.c \

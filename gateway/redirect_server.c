@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "gateway/access.h"
+#include "gateway/orphan.h"
 #include "gateway/redirect.h"
 
 #define CONNECTIONS_MAX 1024
@@ -17,35 +18,6 @@ struct redirect {
     struct metrics *metrics; /* borrowed */
     unsigned port;
 };
-
-/* ---- the client's events: the answer is one write, its end is all ---- */
-
-static void on_piece(void *arg, struct str piece)
-{
-    (void)arg;
-    (void)piece;
-}
-
-static void on_event(void *arg)
-{
-    (void)arg;
-}
-
-static void on_done(void *arg)
-{
-    struct stream *s = arg;
-
-    stream_free(&s);
-}
-
-static void on_gone(void *arg, enum err why)
-{
-    (void)why;
-    on_done(arg);
-}
-
-static const struct stream_events events = {on_piece, on_event, on_gone,
-                                            on_event, on_done};
 
 static void on_refused(void *arg, struct str peer, int status, enum err why)
 {
@@ -76,7 +48,7 @@ static void on_request(void *arg, struct stream *s,
     struct buf url;
     enum err err;
 
-    stream_own(s, &events, s);
+    orphan_own(s);
     buf_init(&url, URL_MAX);
     err = redirect_find(head, r->conf, r->port, &url);
     if (err) {

@@ -2,6 +2,7 @@
 #include "gateway/status.h"
 
 #include "base/mem.h"
+#include "gateway/orphan.h"
 
 #define TEXT_MAX ((size_t)256 << 10)
 
@@ -21,35 +22,6 @@ struct status {
     struct listener *listener; /* owned */
     struct buf text;           /* owned: the answer of the moment */
 };
-
-/* ---- the client's events: the answer is one write, its end is all ---- */
-
-static void on_piece(void *arg, struct str piece)
-{
-    (void)arg;
-    (void)piece;
-}
-
-static void on_event(void *arg)
-{
-    (void)arg;
-}
-
-static void on_done(void *arg)
-{
-    struct stream *s = arg;
-
-    stream_free(&s);
-}
-
-static void on_gone(void *arg, enum err why)
-{
-    (void)why;
-    on_done(arg);
-}
-
-static const struct stream_events events = {on_piece, on_event, on_gone,
-                                            on_event, on_done};
 
 /* ---- answers ---- */
 
@@ -104,7 +76,7 @@ static void on_request(void *arg, struct stream *s,
 {
     struct status *st = arg;
 
-    stream_own(s, &events, s);
+    orphan_own(s);
     if (head->length != 0)
         stream_close_after(s);
     if (head->method != METHOD_GET && head->method != METHOD_HEAD)

@@ -19,9 +19,6 @@
 /* From accept to the end of the header.  Source: threats.md X-07. */
 #define PROXY_MS 5000
 
-/* Not to be waited for longer than a handshake.  Source: T-06. */
-#define HELLO_MS 10000
-
 /* A connection whose first bytes are looked at. */
 struct greeting {
     struct server *server; /* borrowed */
@@ -240,9 +237,7 @@ static int64_t patience_ms(const struct server *s, const struct arrival *a)
 {
     if (a->listed)
         return greeting_ms(s);
-    if (!a->tls)
-        return s->settings.idle_ms;
-    return s->settings.handshake_ms ? s->settings.handshake_ms : HELLO_MS;
+    return a->tls ? server_handshake_ms(s) : s->settings.idle_ms;
 }
 
 /* Errors: E_NOMEM; descriptor and counted are still the caller's then. */

@@ -18,8 +18,7 @@
 
 #define CONN_MAGIC 0xc0221ec7u
 
-/* Source: threats.md T-06, C2. */
-#define HELLO_MS 10000
+/* Source: threats.md C2. */
 #define DRAIN_MS 1000
 #define DRAIN_BYTES 65536
 
@@ -429,7 +428,7 @@ static int64_t due(const struct conn *c)
 
     switch (c->state) {
     case CONN_HELLO:
-        return c->since_ms + (set->handshake_ms ? set->handshake_ms : HELLO_MS);
+        return c->since_ms + server_handshake_ms(c->server);
     case CONN_IDLE:
         return c->since_ms + set->idle_ms;
     case CONN_HEAD:

@@ -32,6 +32,12 @@ struct server {
     void (*on_less)(struct server *s);
 };
 
+/* From accept to the end of the handshake.  Source: threats.md T-06. */
+static inline int64_t server_handshake_ms(const struct server *s)
+{
+    return s->settings.handshake_ms ? s->settings.handshake_ms : 10000;
+}
+
 /* The orders of a stream, by the version of HTTP that carries it. */
 struct stream_ops {
     void (*say_head)(struct stream *s, const struct answer_head *head);

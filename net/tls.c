@@ -206,19 +206,25 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n,
 
 /* ---- contexts ---- */
 
-static bool set_up(struct tls *t, SSL_CTX *context, unsigned number)
+/* What holds for both sides. */
+static bool set_common(SSL_CTX *context)
 {
-    SSL_CTX_set_app_data(context, t);
     SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION |
                                      SSL_OP_NO_COMPRESSION |
-                                     SSL_OP_IGNORE_UNEXPECTED_EOF |
-                                     SSL_OP_CIPHER_SERVER_PREFERENCE |
-                                     SSL_OP_PRIORITIZE_CHACHA);
+                                     SSL_OP_IGNORE_UNEXPECTED_EOF);
     /* No partial writes: our BIO takes all, and keeps what must wait. */
     SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS |
                                   SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_read_ahead(context, 1);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+    return SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1;
+}
+
+static bool set_up(struct tls *t, SSL_CTX *context, unsigned number)
+{
+    SSL_CTX_set_app_data(context, t);
+    SSL_CTX_set_options(context, SSL_OP_CIPHER_SERVER_PREFERENCE |
+                                     SSL_OP_PRIORITIZE_CHACHA);
     SSL_CTX_set_num_tickets(context, 1);
     SSL_CTX_set_client_hello_cb(context, on_hello, t);
     SSL_CTX_set_alpn_select_cb(context, on_alpn, NULL);
@@ -226,7 +232,7 @@ static bool set_up(struct tls *t, SSL_CTX *context, unsigned number)
     /* A ticket is good for the certificate that it was given under. */
     return SSL_CTX_set_session_id_context(context, (unsigned char *)&number,
                                           sizeof(number)) == 1 &&
-           SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1 &&
+           set_common(context) &&
            SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1;
 }
 
@@ -338,23 +344,16 @@ enum err tls_new_dial(struct tls **out)
     t->certificate = mem_new(sizeof(*t->certificate));
     context =
         t->method && t->certificate ? SSL_CTX_new(TLS_client_method()) : NULL;
-    if (!context) {
-        tls_unref(out);
-        ERR_clear_error();
-        return E_NOMEM;
+    if (context) {
+        t->certificate[0].context = context;
+        t->count = 1;
+        SSL_CTX_set_verify(context, SSL_VERIFY_NONE, NULL);
     }
-    t->certificate[0].context = context;
-    t->count = 1;
-    SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION |
-                                     SSL_OP_NO_COMPRESSION |
-                                     SSL_OP_IGNORE_UNEXPECTED_EOF);
-    SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS |
-                                  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    SSL_CTX_set_read_ahead(context, 1);
-    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_verify(context, SSL_VERIFY_NONE, NULL);
-    SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
-    return E_OK;
+    if (context && set_common(context))
+        return E_OK;
+    tls_unref(out);
+    ERR_clear_error();
+    return E_NOMEM;
 }
 
 struct tls *tls_ref(struct tls *t)

@@ -18,6 +18,11 @@ bool str_ieq(struct str a, struct str b)
     return true;
 }
 
+bool str_istarts(struct str s, struct str with)
+{
+    return s.n >= with.n && str_ieq(str_from(s.p, with.n), with);
+}
+
 bool str_starts(struct str s, struct str with)
 {
     return s.n >= with.n && str_eq(str_from(s.p, with.n), with);

@@ -44,6 +44,9 @@ static inline struct str str_after(struct str s, size_t at)
 /* Equal but for the case of ASCII letters. */
 bool str_ieq(struct str a, struct str b);
 
+/* Does s begin with that, but for the case of ASCII letters? */
+bool str_istarts(struct str s, struct str with);
+
 /* Does s begin / end with that? */
 bool str_starts(struct str s, struct str with);
 bool str_ends(struct str s, struct str with);

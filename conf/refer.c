@@ -225,11 +225,6 @@ static void check_preview_hosts(struct reading *r)
     }
 }
 
-static bool begins(struct str name, struct str with)
-{
-    return name.n >= with.n && str_ieq(str_from(name.p, with.n), with);
-}
-
 /* What makes a request what it is, and what the gateway says itself: no
  * service of the operator's sets these. */
 static void check_told_headers(struct reading *r)
@@ -248,7 +243,7 @@ static void check_told_headers(struct reading *r)
 
     for (unsigned i = 0; i < f->header_count; i++) {
         struct str name = f->headers[i];
-        bool taken = begins(name, STR("x-sandgate-"));
+        bool taken = str_istarts(name, STR("x-sandgate-"));
 
         for (size_t k = 0; k < sizeof(ours) / sizeof(*ours) && !taken; k++)
             taken = str_ieq(name, ours[k]);

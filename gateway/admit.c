@@ -25,7 +25,7 @@ static struct str bearer(const struct exchange *x)
     static const struct str word = STR("bearer ");
     struct str value = fields_get(&x->head->fields, STR("authorization"));
 
-    if (value.n < word.n || !str_ieq(str_from(value.p, word.n), word))
+    if (!str_istarts(value, word))
         return STR_NONE;
     return str_trim(str_after(value, word.n));
 }

@@ -152,7 +152,7 @@ static bool carries_secret(const struct hygiene *h, struct str value)
 {
     struct str bearer = STR("Bearer ");
 
-    if (value.n > bearer.n && str_ieq(str_from(value.p, bearer.n), bearer))
+    if (value.n > bearer.n && str_istarts(value, bearer))
         value = str_after(value, bearer.n);
     return looks_secret(value) && h->is_secret(h->arg, value);
 }

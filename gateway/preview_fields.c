@@ -96,7 +96,7 @@ static bool is_named(struct str name, const struct conf_forward_auth *auth)
 {
     static const struct str prefix = STR("x-auth-request-");
 
-    if (name.n > prefix.n && str_ieq(str_from(name.p, prefix.n), prefix))
+    if (name.n > prefix.n && str_istarts(name, prefix))
         return true;
     for (unsigned i = 0; i < auth->header_count; i++)
         if (str_ieq(name, auth->headers[i]))

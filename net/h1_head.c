@@ -196,10 +196,8 @@ static bool scheme(struct str target, struct str *rest)
     static const struct str schemes[] = {STR("http://"), STR("https://")};
 
     for (unsigned i = 0; i < 2; i++) {
-        size_t n = schemes[i].n;
-
-        if (target.n >= n && str_ieq(str_from(target.p, n), schemes[i])) {
-            *rest = str_after(target, n);
+        if (str_istarts(target, schemes[i])) {
+            *rest = str_after(target, schemes[i].n);
             return true;
         }
     }

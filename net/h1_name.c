@@ -64,8 +64,7 @@ bool h1_is_protected(struct str name)
         if (str_ieq(name, protected[i]))
             return true;
     for (unsigned i = 0; i < sizeof(families) / sizeof(*families); i++)
-        if (name.n > families[i].n &&
-            str_ieq(str_from(name.p, families[i].n), families[i]))
+        if (name.n > families[i].n && str_istarts(name, families[i]))
             return true;
     return false;
 }

@@ -43,7 +43,7 @@ static struct str of_bearer(struct str value)
     static const struct str word = STR("bearer");
 
     if (value.n <= word.n || value.p[word.n] != ' ' ||
-        !str_ieq(str_from(value.p, word.n), word))
+        !str_istarts(value, word))
         return STR_NONE;
     return str_trim(str_after(value, word.n));
 }

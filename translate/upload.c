@@ -159,7 +159,7 @@ static bool read_type(struct op *op, struct upload *u, struct want *w)
         return false;
     }
     u->multipart = true;
-    if (kind.n > 10 && str_ieq(str_from(kind.p, 10), STR("multipart/"))) {
+    if (kind.n > 10 && str_istarts(kind, STR("multipart/"))) {
         if (multipart_init(&u->parser, type))
             return true;
         want_fail(w, E_INTERNAL,

@@ -33,6 +33,11 @@ Test(str, finds_starts_ends_and_places)
     cr_expect(str_starts(s, STR("")));
     cr_expect(str_starts(s, STR("abc")));
     cr_expect_not(str_starts(s, STR("abcabcd")));
+    cr_expect(str_istarts(s, STR("aBC")));
+    cr_expect(str_istarts(s, STR("")));
+    cr_expect_not(str_istarts(s, STR("aBd")));
+    cr_expect_not(str_istarts(s, STR("ABCABCD")));
+    cr_expect_not(str_istarts(STR("@"), STR("`")));
     cr_expect(str_ends(s, STR("bc")));
     cr_expect(str_ends(s, s));
     cr_expect_not(str_ends(s, STR("b")));

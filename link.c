@@ -318,9 +318,9 @@ static int check_before(const struct arguments *a, const struct site *s,
     int64_t before_ms;
 
     if (!a->mitos ||
-        store_find_before(s->store, str_of(link->sandbox), &before_ms) != FOUND)
-        return 0;
-    if ((link->expires_s - s->conf->preview.ttl_max_s) * 1000 >= before_ms)
+        store_find_before(s->store, str_of(link->sandbox), &before_ms) !=
+            FOUND ||
+        !preview_token_could_predate(&s->conf->preview, link, before_ms))
         return 0;
     return complain("links of the sandbox, or of an earlier one of its name, "
                     "are revoked, which --mitos cannot be told apart from",

@@ -33,14 +33,20 @@ struct auth_limiter {
     unsigned char hash_key[16];
 };
 
+/* Its address, without a zone. */
+static bool read_peer(struct str peer, struct address *out)
+{
+    if (peer.n)
+        peer.n = str_find(peer, '%');
+    return address_read(peer, out);
+}
+
 static struct peer_key key_of(struct str peer)
 {
     struct peer_key key = {0};
     struct address a;
 
-    if (peer.n) /* without a zone */
-        peer.n = str_find(peer, '%');
-    if (address_read(peer, &a)) {
+    if (read_peer(peer, &a)) {
         key.kind = a.v6 ? 6 : 4;
         memcpy(key.bytes, a.bytes, a.v6 ? 8 : 4);
     }
@@ -51,9 +57,7 @@ bool auth_limiter_counts(struct str peer)
 {
     struct address a;
 
-    if (peer.n)
-        peer.n = str_find(peer, '%');
-    return !address_read(peer, &a) || address_is_public(&a);
+    return !read_peer(peer, &a) || address_is_public(&a);
 }
 
 static struct place **slot_of(const struct auth_limiter *l,

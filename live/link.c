@@ -67,14 +67,16 @@ enum preview_standing live_link_ask(void *arg, const struct link *link,
     struct live *l = arg;
     const struct link_scopes *scopes = &link->scopes;
     struct link now;
-    int64_t before_ms, made_ms;
+    int64_t before_ms;
 
     if (!link->id[0]) {
-        made_ms = (link->expires_s - l->conf->preview.ttl_max_s) * 1000;
         switch (
             store_find_before(l->store, str_of(link->sandbox), &before_ms)) {
         case FOUND:
-            return made_ms < before_ms ? PREVIEW_REVOKED : PREVIEW_STANDS;
+            return preview_token_could_predate(&l->conf->preview, link,
+                                               before_ms)
+                       ? PREVIEW_REVOKED
+                       : PREVIEW_STANDS;
         case ABSENT:
             return PREVIEW_STANDS;
         case UNKNOWN:

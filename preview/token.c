@@ -198,3 +198,9 @@ bool preview_token_like(struct str text)
            (str_starts(text, STR(PREVIEW_TOKEN_BEGIN_MITOS)) &&
             str_find(text, '.') < text.n);
 }
+
+bool preview_token_could_predate(const struct conf_preview *conf,
+                                 const struct link *link, int64_t before_ms)
+{
+    return (link->expires_s - conf->ttl_max_s) * 1000 < before_ms;
+}

@@ -20,6 +20,14 @@
 #define PREVIEW_TOKEN_BEGIN "sgl1_"
 #define PREVIEW_TOKEN_BEGIN_MITOS "eyJzIjoi" /* {"s":" */
 
+/*
+ * Could the token of the sandbox server's form, which does not say when it was
+ * made, be from before that time?  It could have been made for ttl_max.
+ * before_ms  wall
+ */
+bool preview_token_could_predate(const struct conf_preview *conf,
+                                 const struct link *link, int64_t before_ms);
+
 /* Longest token of either form. */
 #define PREVIEW_TOKEN_MAX 640
 
